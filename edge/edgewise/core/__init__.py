@@ -1,0 +1,1 @@
+"""The routing core: integers only, no I/O, no clock, no allocation; the only code that is compiled."""
