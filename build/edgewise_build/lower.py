@@ -142,12 +142,20 @@ class _Compiler:
             value = function.__globals__.get(name)
             if isinstance(value, FunctionType) and value.__module__.startswith(CORE):
                 namespace[name] = self.dispatcher(value)
+            elif isinstance(value, tuple):
+                namespace[name] = _constant_table(value)
             elif value is not None:
                 namespace[name] = value
         exec(code, namespace)
         rewritten = namespace[function.__name__]
         assert isinstance(rewritten, FunctionType)
         return rewritten
+
+
+def _constant_table(values: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """A tuple of integers as a constant array of the narrowest width: numba places it in the data segment."""
+    width = np.result_type(np.min_scalar_type(min(values)), np.min_scalar_type(max(values)))
+    return np.array(values, dtype=width)
 
 
 def native(function: Callable[..., Any]) -> Any:

@@ -1,0 +1,52 @@
+"""The aot backend: the routing core, compiled ahead of time to a core module of a few KB plus the trained weights.
+
+The compiler reads its settings from the environment when it is first imported, so it always runs in a process of its
+own: `python -m edgewise_build.aot WEIGHTS OUTPUT`. The same sources and weights give the same bytes.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMPILER_ENVIRONMENT = {
+    "NUMBA_CPU_NAME": "generic",
+    "NUMBA_CPU_FEATURES": "",
+    "NUMBA_OPT": "1",
+    "NUMBA_DISABLE_JIT": "0",
+    "PYTHONHASHSEED": "0",
+}
+
+
+class BuildError(Exception):
+    """The build stopped; the message says where and what to write instead."""
+
+
+def compile_core(weights: bytes, folder: Path) -> bytes:
+    """The core module for the packed weights, compiled in a process of its own; `folder` takes the temporary files.
+
+    Raises BuildError with the compiler's message.
+    """
+    source, target = folder / "weights.bin", folder / "core.wasm"
+    source.write_bytes(weights)
+    command = [sys.executable, "-m", "edgewise_build.aot", str(source), str(target)]
+    run = subprocess.run(command, env={**os.environ, **COMPILER_ENVIRONMENT}, capture_output=True, text=True)
+    if run.returncode:
+        raise BuildError(run.stderr.strip().splitlines()[-1] if run.returncode == 1 else run.stderr.strip())
+    return target.read_bytes()
+
+
+def _compile(weights: bytes) -> bytes:
+    from edgewise.core.policy import check_policy
+    from edgewise.core.routing import route
+    from edgewise_build.abi import EXPORTS, shim
+    from edgewise_build.lower import lower
+    from edgewise_build.wasm import compile_modules, link
+
+    lowered = lower([route, check_policy])
+    modules = [*(function.ir for function in lowered), shim(*lowered, weights=weights)]
+    return link(compile_modules(modules), EXPORTS)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_bytes(_compile(Path(sys.argv[1]).read_bytes()))

@@ -1,0 +1,73 @@
+"""From LLVM IR to a linked WebAssembly core module: optimisation, code generation, linking.
+
+The parts are those of pip packages: llvmlite carries LLVM with its WebAssembly target, ziglang carries `wasm-ld`.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import llvmlite.binding as llvm
+
+TRIPLE = "wasm32-unknown-unknown"
+FEATURES = "+simd128,+bulk-memory"
+STACK_BYTES = 65536
+MAX_MEMORY_BYTES = 128 * 1024 * 1024
+
+
+class LinkError(Exception):
+    """A symbol that survived to the linker: the core used something that is outside its subset."""
+
+
+def compile_modules(modules: list[str]) -> bytes:
+    """The wasm32 object file of several LLVM IR modules, linked and optimised as one."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple(TRIPLE).create_target_machine(opt=3, features=FEATURES, reloc="static")
+    header = f'target datalayout = "{machine.target_data}"\ntarget triple = "{TRIPLE}"\n'
+    linked = llvm.parse_assembly(header)
+    for module in modules:
+        linked.link_in(llvm.parse_assembly(header + _for_wasm(module)))
+    linked.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = True
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(linked, passes)
+    return bytes(machine.emit_object(linked))
+
+
+def _for_wasm(module: str) -> str:
+    """Drop the host's layout; make common symbols, which the wasm backend does not know, internal ones.
+
+    A null pointer is an address like any other in linear memory, so LLVM must not assume that it is never used.
+    """
+    lines = [line for line in module.splitlines() if not line.startswith(("target datalayout", "target triple"))]
+    text = re.sub(r"= (?:linkonce_odr |weak_odr )?common ", "= internal ", "\n".join(lines))
+    return re.sub(r"^(attributes #\d+ = \{)", r"\1 null_pointer_is_valid", text, flags=re.MULTILINE)
+
+
+def link(object_file: bytes, exports: list[str]) -> bytes:
+    """The core module that exports the named symbols and its memory.
+
+    Raises LinkError when a symbol is left that nothing defines: `Py*` and `NRT_*` come from constructs outside the subset.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "core.o"), Path(folder, "core.wasm")
+        source.write_bytes(object_file)
+        command = [sys.executable, "-m", "ziglang", "wasm-ld", "--no-entry", "--gc-sections", "--strip-all"]
+        command += ["--stack-first", f"-zstack-size={STACK_BYTES}", f"--max-memory={MAX_MEMORY_BYTES}"]
+        command += [f"--export={name}" for name in exports]
+        run = subprocess.run([*command, str(source), "-o", str(target)], capture_output=True, text=True)
+        if run.returncode:
+            raise LinkError(_explain(run.stderr))
+        return target.read_bytes()
+
+
+def _explain(stderr: str) -> str:
+    names = sorted(set(re.findall(r"undefined symbol: (\S+)", stderr)))
+    if not names:
+        return stderr.strip()
+    hint = "Py* and NRT_* symbols come from Python objects: lists, strings, floats' formatting, exceptions, allocation"
+    return f"the core needs symbols that WebAssembly does not have: {', '.join(names)} ({hint})"

@@ -1,0 +1,88 @@
+"""The label sets: what every class index, enum value and flag bit means. Hosts turn them into words."""
+
+TASKS = (
+    "factual",
+    "extract",
+    "summarize",
+    "creative",
+    "rewrite",
+    "translate",
+    "brainstorm",
+    "chat",
+    "code",
+    "reasoning",
+    "tool",
+)
+TASK_COUNT = len(TASKS)
+
+CLUSTERS = ("knowledge", "writing", "code", "reasoning", "tool")
+CLUSTER_COUNT = len(CLUSTERS)
+CLUSTER_OF_TASK = (0, 0, 0, 1, 1, 1, 1, 1, 2, 3, 4)
+
+DOMAINS = (
+    "biology",
+    "business",
+    "chemistry",
+    "computer_science",
+    "economics",
+    "engineering",
+    "health",
+    "history",
+    "law",
+    "math",
+    "philosophy",
+    "physics",
+    "psychology",
+    "other_knowledge",
+    "general",
+)
+DOMAIN_COUNT = len(DOMAINS)
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+ROLE_USER = ROLES.index("user")
+
+OBJECTIVES = ("unset", "cost", "balanced", "quality", "latency")
+OBJECTIVE_COUNT = len(OBJECTIVES)
+TIERS = ("unset", "free", "pro", "enterprise")
+
+NEEDS = ("tools", "json", "vision", "audio", "live_retrieval")
+NEED_LIVE_RETRIEVAL = 1 << NEEDS.index("live_retrieval")
+
+STATUSES = ("ok", "no_policy", "empty_request", "no_feasible_model")
+STATUS_OK, STATUS_NO_POLICY, STATUS_EMPTY_REQUEST, STATUS_NO_FEASIBLE_MODEL = range(len(STATUSES))
+
+REASONS = (
+    "best_value",
+    "cluster_chain",
+    "abstained",
+    "input_cut",
+    "time_sensitive",
+    "difficulty_capped",
+    "context",
+    "output_limit",
+    "needs",
+    "budget",
+    "latency",
+    "residency",
+    "language",
+    "live_retrieval",
+)
+(
+    REASON_BEST_VALUE,
+    REASON_CLUSTER_CHAIN,
+    REASON_ABSTAINED,
+    REASON_INPUT_CUT,
+    REASON_TIME_SENSITIVE,
+    REASON_DIFFICULTY_CAPPED,
+    REASON_CONTEXT,
+    REASON_OUTPUT_LIMIT,
+    REASON_NEEDS,
+    REASON_BUDGET,
+    REASON_LATENCY,
+    REASON_RESIDENCY,
+    REASON_LANGUAGE,
+    REASON_LIVE_RETRIEVAL,
+) = range(len(REASONS))
+
+SCORE_ONE = 10_000
+"""Scores are integers: 0 stands for 0.0, SCORE_ONE for 1.0."""
