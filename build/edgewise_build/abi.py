@@ -88,7 +88,9 @@ def _call(function: LoweredFunction, arguments: list[str]) -> str:
 
 def _declare(function: LoweredFunction) -> str:
     array = "ptr, ptr, i64, i64, ptr, i64, i64"
-    kinds = ["i64" if parameter is int else "ptr" if _is_record(parameter) else array for parameter in function.parameters]
+    kinds = [
+        "i64" if parameter is int else "ptr" if _is_record(parameter) else array for parameter in function.parameters
+    ]
     return f"declare i32 @{function.symbol}({', '.join(['ptr', 'ptr', *kinds])})"
 
 

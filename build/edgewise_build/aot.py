@@ -32,7 +32,7 @@ def compile_core(weights: bytes, folder: Path) -> bytes:
     command = [sys.executable, "-m", "edgewise_build.aot", str(source), str(target)]
     run = subprocess.run(command, env={**os.environ, **COMPILER_ENVIRONMENT}, capture_output=True, text=True)
     if run.returncode:
-        raise BuildError(run.stderr.strip().splitlines()[-1] if run.returncode == 1 else run.stderr.strip())
+        raise BuildError(run.stderr.strip())
     return target.read_bytes()
 
 
@@ -41,12 +41,27 @@ def _compile(weights: bytes) -> bytes:
     from edgewise.core.routing import route
     from edgewise_build.abi import EXPORTS, shim
     from edgewise_build.lower import lower
+    from edgewise_build.subset import check
     from edgewise_build.wasm import compile_modules, link
 
-    lowered = lower([route, check_policy])
-    modules = [*(function.ir for function in lowered), shim(*lowered, weights=weights)]
+    roots = [route, check_policy]
+    if problems := check(roots):
+        raise BuildError("\n".join(map(str, problems)))
+    lowered_route, lowered_check = lower(roots)
+    modules = [lowered_route.ir, lowered_check.ir, shim(lowered_route, lowered_check, weights)]
     return link(compile_modules(modules), EXPORTS)
 
 
+def _main() -> None:
+    from edgewise_build.lower import LoweringError
+    from edgewise_build.wasm import LinkError
+
+    try:
+        module = _compile(Path(sys.argv[1]).read_bytes())
+    except (BuildError, LoweringError, LinkError) as error:
+        sys.exit(str(error))
+    Path(sys.argv[2]).write_bytes(module)
+
+
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_bytes(_compile(Path(sys.argv[1]).read_bytes()))
+    _main()

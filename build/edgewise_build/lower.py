@@ -65,7 +65,9 @@ def numba_type(annotation: Any) -> types.Type:
         return types.boolean
     element, _ = element_of(annotation)
     if element is None:
-        raise LoweringError(f"a parameter cannot be {annotation!r}: write int, bool, a buffer, a record or Records[...]")
+        raise LoweringError(
+            f"a parameter cannot be {annotation!r}: write int, bool, a buffer, a record or Records[...]"
+        )
     if isinstance(element, Scalar):
         return types.Array(from_dtype(np.dtype(element.name)), 1, "C")
     record = from_dtype(record_dtype(element))

@@ -88,7 +88,7 @@ class Policy(Record):
 
     magic: u32
     version: u32
-    size: u32
+    total_bytes: u32
     models: Span
     region_count: i32
     regions: Annotated[Records[Span], MAX_REGIONS]
@@ -355,7 +355,7 @@ def check_policy(policy: Policy, models: Records[Model], size: int) -> int:
         return POLICY_NOT_A_POLICY
     if policy.version != POLICY_VERSION:
         return POLICY_WRONG_VERSION
-    if policy.size != size or not _has_valid_head(policy):
+    if policy.total_bytes != size or not _has_valid_head(policy):
         return POLICY_CORRUPT
     for index in range(policy.region_count):
         if not _is_inside(policy.regions[index], size):
@@ -368,7 +368,7 @@ def check_policy(policy: Policy, models: Records[Model], size: int) -> int:
 
 def _has_valid_head(policy: Policy) -> bool:
     models = policy.models
-    if not (0 <= models.length <= MAX_MODELS and 0 <= models.start <= policy.size - models.length * MODEL_BYTES):
+    if not (0 <= models.length <= MAX_MODELS and 0 <= models.start <= policy.total_bytes - models.length * MODEL_BYTES):
         return False
     return 0 <= policy.region_count <= MAX_REGIONS and 0 < policy.default_objective < OBJECTIVE_COUNT
 

@@ -16,6 +16,8 @@ from edgewise.core.signals import count_input_tokens, derive_task, expect_output
 from edgewise.core.transcript import Message, read_ask
 from edgewise.core.types import U8, Records, Span
 
+SPAN_BYTES = Span.size
+
 
 def route(
     memory: Memory,
@@ -106,7 +108,7 @@ def _set_signals(request: Request, messages: Records[Message], text: U8, policy:
 
 def _close_lists(memory: Memory) -> None:
     decision = memory.decision
-    decision.fallbacks.start = memory.addresses.chain + Span.size
+    decision.fallbacks.start = memory.addresses.chain + SPAN_BYTES
     decision.fallbacks.length = max(0, min(memory.chain_length - 1, MAX_FALLBACKS))
     decision.reasons.start = memory.addresses.reasons
     decision.reasons.length = min(memory.reason_count, MAX_REASONS)

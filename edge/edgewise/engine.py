@@ -1,0 +1,289 @@
+"""Engines: ways to run the one routing core. Whichever runs it, the decisions are the same, field by field.
+
+`CoreModuleEngine` is the fast one: it takes the core module out of the component and reads the decision where it stands
+in linear memory. `ComponentEngine` goes through the typed component interface, as a host in another language would.
+`PythonEngine` runs the core's source itself.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import wasmtime
+from wasmtime import component
+
+from edgewise.core.labels import NEEDS
+from edgewise.core.layout import Decision as DecisionRecord
+from edgewise.core.layout import Memory, Reason, Weights
+from edgewise.core.layout import Request as RequestRecord
+from edgewise.core.policy import POLICY_NOT_A_POLICY, POLICY_OK, POLICY_STATUSES, Model, Policy, check_policy
+from edgewise.core.routing import route
+from edgewise.core.transcript import Message as MessageRecord
+from edgewise.core.types import Record, Span
+from edgewise.decision import Decision
+from edgewise.decision import Reason as DecisionReason
+from edgewise.errors import EngineError
+from edgewise.reasons import PICODOLLARS_PER_DOLLAR
+from edgewise.request import Request, pack_request
+
+INTERFACE = "edgewise:router/routing@0.1.0"
+COMPONENT = Path(__file__).parent / "artifacts" / "edgewise.wasm"
+
+_FIRST_BUFFER = 64 * 1024
+_CORE_MODULE_SECTION = 1
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Engine(Protocol):
+    """Something that runs the core: a backend's build under a runtime."""
+
+    backend: str
+    runtime: str
+
+    def load_policy(self, blob: bytes) -> None:
+        """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
+
+    def decide(self, request: Request) -> Decision:
+        """Decide one request. Every status is returned, none raised."""
+
+
+def component_bytes(path: Path | None = None) -> bytes:
+    """The compiled component. Raises EngineError where it has not been built."""
+    path = path or COMPONENT
+    if not path.exists():
+        raise EngineError(f"{path.name} has not been built: run `edgewise build` (or install a released wheel)")
+    return path.read_bytes()
+
+
+def core_module_of(data: bytes) -> bytes:
+    """The first core module inside a component: the routing core itself.
+
+    A component is a preamble of 8 bytes and then sections: an id, a length in LEB128, and that many bytes.
+    """
+    position = 8
+    while position < len(data):
+        section, position = data[position], position + 1
+        length, position = _read_leb128(data, position)
+        if section == _CORE_MODULE_SECTION:
+            return data[position : position + length]
+        position += length
+    raise EngineError("the component holds no core module; build it again with `edgewise build`")
+
+
+def _read_leb128(data: bytes, position: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, position
+
+
+def _runtime_config() -> wasmtime.Config:
+    """Settings that keep compiled code on disk between processes, where the platform has a place for it."""
+    config = wasmtime.Config()
+    try:
+        config.cache = True
+    except wasmtime.WasmtimeError:
+        return wasmtime.Config()
+    return config
+
+
+def _check_status(status: str) -> None:
+    if status != "ok":
+        raise EngineError(f"the core refused the policy: {status.replace('_', ' ')}")
+
+
+class CoreModuleEngine:
+    """The aot build under wasmtime, as a plain core module: one call a decision, one copy in, one copy out."""
+
+    backend = "aot"
+    runtime = "wasmtime"
+
+    def __init__(self, data: bytes | None = None) -> None:
+        engine = wasmtime.Engine(_runtime_config())
+        self._store = wasmtime.Store(engine)
+        module = wasmtime.Module(engine, core_module_of(data or component_bytes()))
+        exports = wasmtime.Instance(self._store, module, []).exports(self._store)
+        self._route: Any = exports[f"{INTERFACE}#route"]
+        self._load_policy: Any = exports[f"{INTERFACE}#load-policy"]
+        self._realloc: Any = exports["cabi_realloc"]
+        memory = exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)
+        self._memory = memory
+        self._buffer, self._capacity = 0, 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """The size of the linear memory."""
+        return self._memory.data_len(self._store)
+
+    def load_policy(self, blob: bytes) -> None:
+        """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
+        self._reserve(len(blob))
+        self._memory.write(self._store, blob, self._buffer)
+        status = self._load_policy(self._store, self._buffer, len(blob))
+        self._buffer, self._capacity = 0, 0  # loading a policy frees all that was allocated
+        _check_status(POLICY_STATUSES[status])
+
+    def decide(self, request: Request) -> Decision:
+        """Decide one request. Every status is returned, none raised."""
+        packed = self.place(request)
+        return self.read(self.call(packed))
+
+    def place(self, request: Request) -> int:
+        """Write the request into linear memory; gives its address, for `call`."""
+        packed = pack_request(request, self._buffer)
+        if len(packed) > self._capacity:
+            self._reserve(len(packed))
+            packed = pack_request(request, self._buffer)
+        self._memory.write(self._store, packed, self._buffer)
+        return self._buffer
+
+    def call(self, address: int) -> int:
+        """Run the core on the request at `address`; gives the decision's address."""
+        result = self._route(self._store, address)
+        assert isinstance(result, int)
+        return result
+
+    def read(self, address: int) -> Decision:
+        """The decision at `address`."""
+        record = DecisionRecord.from_bytes(self._bytes(address, DecisionRecord.size))
+        fallbacks = self._list(Span, record.fallbacks)
+        reasons = self._list(Reason, record.reasons)
+        return Decision.from_records(record, fallbacks, reasons, self._text)
+
+    def _reserve(self, size: int) -> None:
+        capacity = max(_FIRST_BUFFER, 1 << (size - 1).bit_length())
+        self._buffer = self._realloc(self._store, self._buffer, self._capacity, 16, capacity)
+        self._capacity = capacity
+
+    def _bytes(self, start: int, length: int) -> bytes:
+        return bytes(self._memory.read(self._store, start, start + length))
+
+    def _text(self, span: Span) -> str:
+        return self._bytes(span.start, span.length).decode()
+
+    def _list(self, record: type[R], span: Span) -> list[R]:
+        data = self._bytes(span.start, span.length * record.size)
+        return [record.from_bytes(data, index * record.size) for index in range(span.length)]
+
+
+class ComponentEngine:
+    """A component under wasmtime through its typed interface, whichever backend built it."""
+
+    runtime = "wasmtime-component"
+
+    def __init__(self, data: bytes | None = None, backend: str = "aot") -> None:
+        self.backend = backend
+        engine = wasmtime.Engine(_runtime_config())
+        self._store = wasmtime.Store(engine)
+        instance = component.Linker(engine).instantiate(
+            self._store, component.Component(engine, data or component_bytes())
+        )
+        self._route = self._export(instance, "route")
+        self._load_policy = self._export(instance, "load-policy")
+
+    def _export(self, instance: component.Instance, name: str) -> component.Func:
+        interface = instance.get_export_index(self._store, INTERFACE)
+        function = instance.get_func(self._store, instance.get_export_index(self._store, name, interface) or name)
+        if function is None:
+            raise EngineError(f"the component does not export {INTERFACE}#{name}; build it again with `edgewise build`")
+        return function
+
+    def load_policy(self, blob: bytes) -> None:
+        """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
+        status = self._load_policy(self._store, blob)
+        self._load_policy.post_return(self._store)
+        _check_status(status.replace("-", "_"))
+
+    def decide(self, request: Request) -> Decision:
+        """Decide one request. Every status is returned, none raised."""
+        result = self._route(self._store, _typed_request(request))
+        self._route.post_return(self._store)
+        return _typed_decision(result)
+
+
+def _typed(**fields: object) -> component.Record:
+    record = component.Record()
+    for name, value in fields.items():
+        setattr(record, name.replace("_", "-"), value)
+    return record
+
+
+def _typed_request(request: Request) -> component.Record:
+    return _typed(
+        id=request.id,
+        messages=[_typed(role=message.role, content=message.content) for message in request.messages],
+        region=request.region,
+        tenant=request.tenant,
+        session=request.session,
+        needs={need.replace("_", "-") for need in NEEDS if need in request.needs},
+        tier=request.tier,
+        objective=request.objective,
+        max_output_tokens=request.max_tokens,
+        latency_slo_ms=request.latency_slo_ms,
+        budget=round(request.budget_usd * PICODOLLARS_PER_DOLLAR),
+        at_ms=request.at_ms,
+    )
+
+
+def _typed_decision(record: Any) -> Decision:
+    fields = {name.replace("-", "_"): value for name, value in vars(record).items()}
+    for name in ("status", "task", "cluster", "domain"):
+        fields[name] = fields[name].replace("-", "_")
+    fields["script"] = fields["script"].capitalize()
+    fields["fallbacks"] = tuple(fields["fallbacks"])
+    fields["task_scores"] = tuple(vars(fields["task_scores"]).values())
+    fields["reasons"] = tuple(
+        DecisionReason(reason.code.replace("-", "_"), reason.model, reason.value) for reason in fields["reasons"]
+    )
+    return Decision(**fields)
+
+
+class PythonEngine:
+    """The core's own source under CPython: slow, and the reference for every build."""
+
+    backend = "python"
+    runtime = "cpython"
+
+    def __init__(self, weights: bytes) -> None:
+        self._weights = Weights.from_bytes(weights)
+        self._memory = Memory()
+        self._blob = bytearray(Policy.size)
+        self._policy = Policy()
+        self._models: Sequence[Model] = ()
+
+    def load_policy(self, blob: bytes) -> None:
+        """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
+        if len(blob) < Policy.size:
+            _check_status(POLICY_STATUSES[POLICY_NOT_A_POLICY])
+        policy = Policy.from_bytes(blob)
+        span = policy.models
+        room = (len(blob) - span.start) // Model.size if 0 <= span.start <= len(blob) else 0
+        models = [Model.from_bytes(blob, span.start + index * Model.size) for index in range(min(span.length, room))]
+        status = check_policy(policy, models, len(blob))
+        if status != POLICY_OK:
+            _check_status(POLICY_STATUSES[status])
+        self._blob, self._policy, self._models = bytearray(blob), policy, models
+
+    def decide(self, request: Request) -> Decision:
+        """Decide one request. Every status is returned, none raised."""
+        packed = bytearray(pack_request(request, 0))
+        record = RequestRecord.from_bytes(packed)
+        messages = [
+            MessageRecord.from_bytes(packed, record.messages.start + index * MessageRecord.size)
+            for index in range(record.messages.length)
+        ]
+        memory = self._memory
+        route(memory, self._weights, self._policy, self._models, self._blob, record, messages, packed)
+        fallbacks = memory.chain[1 : 1 + memory.decision.fallbacks.length]
+        reasons = memory.reasons[: memory.decision.reasons.length]
+        return Decision.from_records(memory.decision, fallbacks, reasons, self._text)
+
+    def _text(self, span: Span) -> str:
+        return self._blob[span.start : span.start + span.length].decode()

@@ -1,0 +1,42 @@
+"""The sentences behind the reason codes. Every host fills in the same templates; the Worker's bundle carries a copy.
+
+`{model}`: the model's name. The number that decided stands in as `{value}` (plain), `{score}` (0 to 1), `{dollars}`,
+`{cluster}` or `{language}` (labels), or `{needs}` (a list of labels, from bits).
+"""
+
+from edgewise.core.labels import CLUSTERS, NEEDS, REASONS, SCORE_ONE
+from edgewise.core.language import LANGUAGES
+
+PICODOLLARS_PER_DOLLAR = 10**12
+
+TEMPLATES = {
+    "best_value": "{model} is worth most here: {dollars} after its price and its wait",
+    "cluster_chain": "{model} comes first in the chain of the {cluster} cluster",
+    "abstained": "the classifier is unsure ({score}), so the default {model} answers",
+    "input_cut": "the ask has about {value} tokens; its head and tail were read",
+    "time_sensitive": "the answer depends on fresh facts ({score})",
+    "difficulty_capped": "the text's own difficulty counts up to {score} only",
+    "context": "the prompt and the answer do not fit {model}'s {value} tokens",
+    "output_limit": "{model} writes at most {value} tokens",
+    "needs": "{model} cannot do: {needs}",
+    "budget": "{model} would cost {dollars}, more than the budget",
+    "latency": "{model} takes {value} ms to its first token, longer than the objective",
+    "residency": "{model} is not served in the request's region, where the data must stay",
+    "language": "{model} does not know {language}",
+    "live_retrieval": "{model} has no live retrieval",
+}
+assert tuple(TEMPLATES) == REASONS
+
+
+def sentence(code: str, model: str, value: int) -> str:
+    """The reason as a sentence."""
+    template = TEMPLATES[code]
+    return (
+        template.replace("{model}", model)
+        .replace("{value}", str(value))
+        .replace("{score}", f"{value / SCORE_ONE:.2f}")
+        .replace("{dollars}", f"${value / PICODOLLARS_PER_DOLLAR:.6f}")
+        .replace("{cluster}", CLUSTERS[value] if "{cluster}" in template else "")
+        .replace("{language}", LANGUAGES[value] if "{language}" in template else "")
+        .replace("{needs}", ", ".join(need for bit, need in enumerate(NEEDS) if value >> bit & 1))
+    )
