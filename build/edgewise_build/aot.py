@@ -5,9 +5,15 @@ own: `python -m edgewise_build.aot WEIGHTS OUTPUT`. The same sources and weights
 """
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from edgewise_build.checkout import WIT
+from edgewise_build.errors import BuildError
+from edgewise_build.node import run_tool
 
 COMPILER_ENVIRONMENT = {
     "NUMBA_CPU_NAME": "generic",
@@ -16,10 +22,6 @@ COMPILER_ENVIRONMENT = {
     "NUMBA_DISABLE_JIT": "0",
     "PYTHONHASHSEED": "0",
 }
-
-
-class BuildError(Exception):
-    """The build stopped; the message says where and what to write instead."""
 
 
 def compile_core(weights: bytes, folder: Path) -> bytes:
@@ -34,6 +36,19 @@ def compile_core(weights: bytes, folder: Path) -> bytes:
     if run.returncode:
         raise BuildError(run.stderr.strip())
     return target.read_bytes()
+
+
+def build_component(weights: bytes, output: Path) -> None:
+    """Compile the core with the packed weights and wrap it as a component at `output`.
+
+    Raises BuildError. Nothing is left at `output` by a build that failed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        compile_core(weights, folder)
+        run_tool("wrap.mjs", folder / "core.wasm", WIT, folder / "component.wasm")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder / "component.wasm", output)
 
 
 def _compile(weights: bytes) -> bytes:

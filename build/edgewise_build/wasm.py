@@ -51,7 +51,7 @@ def _for_wasm(module: str) -> str:
 def link(object_file: bytes, exports: list[str]) -> bytes:
     """The core module that exports the named symbols and its memory.
 
-    Raises LinkError when a symbol is left that nothing defines: `Py*` and `NRT_*` come from constructs outside the subset.
+    Raises LinkError when a symbol is left that nothing defines: `Py*` and `NRT_*` mean Python objects.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "core.o"), Path(folder, "core.wasm")

@@ -140,4 +140,3 @@ class Decision:
 
 def _score(value: int) -> float:
     return value / SCORE_ONE
-

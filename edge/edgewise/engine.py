@@ -105,11 +105,11 @@ class CoreModuleEngine:
     runtime = "wasmtime"
 
     def __init__(self, data: bytes | None = None) -> None:
-        engine = wasmtime.Engine(_runtime_config())
-        self._store = wasmtime.Store(engine)
-        module = wasmtime.Module(engine, core_module_of(data or component_bytes()))
-        exports = wasmtime.Instance(self._store, module, []).exports(self._store)
-        self._route: Any = exports[f"{INTERFACE}#route"]
+        self.compiler = wasmtime.Engine(_runtime_config())
+        self.store = wasmtime.Store(self.compiler)
+        module = wasmtime.Module(self.compiler, core_module_of(data or component_bytes()))
+        exports = wasmtime.Instance(self.store, module, []).exports(self.store)
+        self.route_function: Any = exports[f"{INTERFACE}#route"]
         self._load_policy: Any = exports[f"{INTERFACE}#load-policy"]
         self._realloc: Any = exports["cabi_realloc"]
         memory = exports["memory"]
@@ -120,13 +120,13 @@ class CoreModuleEngine:
     @property
     def memory_bytes(self) -> int:
         """The size of the linear memory."""
-        return self._memory.data_len(self._store)
+        return self._memory.data_len(self.store)
 
     def load_policy(self, blob: bytes) -> None:
         """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
         self._reserve(len(blob))
-        self._memory.write(self._store, blob, self._buffer)
-        status = self._load_policy(self._store, self._buffer, len(blob))
+        self._memory.write(self.store, blob, self._buffer)
+        status = self._load_policy(self.store, self._buffer, len(blob))
         self._buffer, self._capacity = 0, 0  # loading a policy frees all that was allocated
         _check_status(POLICY_STATUSES[status])
 
@@ -141,12 +141,12 @@ class CoreModuleEngine:
         if len(packed) > self._capacity:
             self._reserve(len(packed))
             packed = pack_request(request, self._buffer)
-        self._memory.write(self._store, packed, self._buffer)
+        self._memory.write(self.store, packed, self._buffer)
         return self._buffer
 
     def call(self, address: int) -> int:
         """Run the core on the request at `address`; gives the decision's address."""
-        result = self._route(self._store, address)
+        result = self.route_function(self.store, address)
         assert isinstance(result, int)
         return result
 
@@ -159,11 +159,11 @@ class CoreModuleEngine:
 
     def _reserve(self, size: int) -> None:
         capacity = max(_FIRST_BUFFER, 1 << (size - 1).bit_length())
-        self._buffer = self._realloc(self._store, self._buffer, self._capacity, 16, capacity)
+        self._buffer = self._realloc(self.store, self._buffer, self._capacity, 16, capacity)
         self._capacity = capacity
 
     def _bytes(self, start: int, length: int) -> bytes:
-        return bytes(self._memory.read(self._store, start, start + length))
+        return bytes(self._memory.read(self.store, start, start + length))
 
     def _text(self, span: Span) -> str:
         return self._bytes(span.start, span.length).decode()
@@ -181,30 +181,30 @@ class ComponentEngine:
     def __init__(self, data: bytes | None = None, backend: str = "aot") -> None:
         self.backend = backend
         engine = wasmtime.Engine(_runtime_config())
-        self._store = wasmtime.Store(engine)
+        self.store = wasmtime.Store(engine)
         instance = component.Linker(engine).instantiate(
-            self._store, component.Component(engine, data or component_bytes())
+            self.store, component.Component(engine, data or component_bytes())
         )
-        self._route = self._export(instance, "route")
+        self.route_function = self._export(instance, "route")
         self._load_policy = self._export(instance, "load-policy")
 
     def _export(self, instance: component.Instance, name: str) -> component.Func:
-        interface = instance.get_export_index(self._store, INTERFACE)
-        function = instance.get_func(self._store, instance.get_export_index(self._store, name, interface) or name)
+        interface = instance.get_export_index(self.store, INTERFACE)
+        function = instance.get_func(self.store, instance.get_export_index(self.store, name, interface) or name)
         if function is None:
             raise EngineError(f"the component does not export {INTERFACE}#{name}; build it again with `edgewise build`")
         return function
 
     def load_policy(self, blob: bytes) -> None:
         """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
-        status = self._load_policy(self._store, blob)
-        self._load_policy.post_return(self._store)
+        status = self._load_policy(self.store, blob)
+        self._load_policy.post_return(self.store)
         _check_status(status.replace("-", "_"))
 
     def decide(self, request: Request) -> Decision:
         """Decide one request. Every status is returned, none raised."""
-        result = self._route(self._store, _typed_request(request))
-        self._route.post_return(self._store)
+        result = self.route_function(self.store, _typed_request(request))
+        self.route_function.post_return(self.store)
         return _typed_decision(result)
 
 

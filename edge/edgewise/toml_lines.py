@@ -20,7 +20,10 @@ _SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
 def key_lines(text: str) -> dict[Path, int]:
-    """The line on which each key, table and array element of valid TOML is first mentioned, counted from 1."""
+    """The line of each key, table and array element of valid TOML, counted from 1.
+
+    A table stands where its header is, or without one where it is first mentioned.
+    """
     return _Scanner(text).scan()
 
 
@@ -76,6 +79,8 @@ class _Scanner:
             array = (*path, last)
             self.mention(array, start)
             self.array_lengths[array] = self.array_lengths.get(array, 0) + 1
+        if not is_array:
+            self.lines.pop((*path, last), None)
         path = self.enter(path, last, start)
         self.skip(_BLANK)
         self.position += 2 if is_array else 1

@@ -115,4 +115,3 @@ class Memory(Record):
     chain_models: Annotated[I32, MAX_FALLBACKS + 1]
     chain_length: i32
     reason_count: i32
-

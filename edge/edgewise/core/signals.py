@@ -56,5 +56,3 @@ def last_turn_tokens(messages: Records[Message], text: U8, role: int) -> int:
         if message.role == role:
             return estimate(text, message.content.start, message.content.length)
     return 0
-
-

@@ -6,7 +6,7 @@ same declaration to a struct in linear memory.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, get_args, get_origin, get_type_hints
 
@@ -28,6 +28,7 @@ class Buffer(Protocol):
     """A run of integers of one width, indexed from zero: bytes, bytearray, memoryview, or linear memory."""
 
     def __getitem__(self, index: int, /) -> int: ...
+    def __iter__(self) -> Iterator[int]: ...
     def __len__(self) -> int: ...
     def __setitem__(self, index: int, value: int, /) -> None: ...
 
@@ -60,7 +61,7 @@ Records = Sequence[R]
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a record: an element (a scalar or a record class), how many of it (None: not an array), and where."""
+    """One field of a record: its element (a scalar or a record), how many of it (None: not an array), and where."""
 
     name: str
     element: "Scalar | type[Record]"

@@ -1,0 +1,58 @@
+# `make demo` and `make test` set up all they need, and are quick the second time.
+PYTHON ?= python3
+BIN := .venv/bin
+COMPONENT := edge/edgewise/artifacts/edgewise.wasm
+SOURCES := $(shell find edge/edgewise/core edge/wit build -name '*.py' -o -name '*.wit' -o -name '*.mjs') \
+           edge/worker/tools/wrap.mjs $(wildcard classifier/model/*)
+
+.PHONY: demo test lint setup build bench worker train eval wheel clean
+
+demo: build
+	$(BIN)/edgewise simulate examples/traffic.jsonl
+	$(BIN)/edgewise bench --runtime wasmtime --tokens 50,512 -n 500
+
+test: lint build worker
+	$(BIN)/pytest
+	cd edge/worker && npm test --silent
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+setup: .venv/installed edge/worker/node_modules/.package-lock.json
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edgewise needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[build,train,dev]'
+	@touch $@
+
+edge/worker/node_modules/.package-lock.json: edge/worker/package-lock.json
+	cd edge/worker && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+build: setup $(COMPONENT)
+
+$(COMPONENT): $(SOURCES)
+	$(BIN)/edgewise build
+	@touch $@
+
+worker: build
+	$(BIN)/edgewise build --target worker
+
+bench: build worker
+	$(BIN)/edgewise bench --runtime wasmtime --runtime wasmtime-component --runtime workerd
+
+train: setup
+	$(BIN)/edgewise train --data $(DATA)
+
+eval: build
+	$(BIN)/edgewise eval --data $(DATA)
+
+wheel: build
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv edge/worker/node_modules edge/worker/generated edge/edgewise/artifacts dist

@@ -1,0 +1,166 @@
+"""The bench: how long a decision takes, inside the module and with the host around it, and what the module weighs.
+
+Time inside the module is taken over batches of BATCH decisions that a tiny WebAssembly loop makes without leaving the
+runtime; so it holds no call overhead, and its percentiles are those of batch means. Time of a call is taken one
+decision at a time, from the parsed request to the decision object.
+"""
+
+import gzip
+import json
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import wasmtime
+
+from edgewise.config import load_config
+from edgewise.core.tokens import estimate
+from edgewise.engine import ComponentEngine, CoreModuleEngine, Engine, component_bytes
+from edgewise.packing import pack_policy
+from edgewise.percentiles import percentile
+from edgewise.request import Request
+
+BATCH = 8
+COLD_STARTS = 5
+PROMPT_VARIANTS = 16
+
+_REPEAT = """
+(module
+  (import "router" "route" (func $route (param i32) (result i32)))
+  (func (export "repeat") (param $address i32) (param $times i32)
+    (loop $again
+      (drop (call $route (local.get $address)))
+      (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+      (br_if $again (local.get $times)))))
+"""
+
+_TEXT = """Could you look at the quarterly figures that Marta pasted below and tell me why the margin in the northern region
+fell although sales went up? I suspect the freight contract from March, yet the warehouse team says that returns doubled
+after the new packaging came in. Please keep it under two hundred words, name the two strongest causes with a number for
+each, and finish with one question that I should put to the supplier tomorrow morning. If the table is not enough to say,
+say so plainly. Region north: 412 orders, 38,120 gross, 2,904 returned, freight 6,310; region south: 390 orders, 36,004
+gross, 1,122 returned, freight 4,880; last quarter north: 371 orders, 34,870 gross, 1,401 returned, freight 4,795."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the bench. `inside_us` is None where the runtime gives no way to measure inside it."""
+
+    backend: str
+    runtime: str
+    tokens: int
+    n: int
+    inside_us: tuple[float, float] | None
+    call_us: tuple[float, float]
+    gzip_bytes: int
+    cold_ms: float
+    memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The row's JSON shape; pairs are p50 and p99."""
+        inside = None if self.inside_us is None else {"p50": self.inside_us[0], "p99": self.inside_us[1]}
+        return {
+            **vars(self),
+            "inside_us": inside,
+            "call_us": {"p50": self.call_us[0], "p99": self.call_us[1]},
+        }
+
+
+def prompts(tokens: int) -> list[Request]:
+    """Requests whose one message has about `tokens` tokens, each beginning at another word of the same text."""
+    words = _TEXT.split()
+    return [_prompt(words[start:] + words[:start], tokens) for start in range(PROMPT_VARIANTS)]
+
+
+def _prompt(words: list[str], tokens: int) -> Request:
+    text = " ".join(words)
+    size = estimate(bytearray(text.encode()), 0, len(text.encode()))
+    repeated = " ".join([text] * (tokens // size + 1))
+    return Request.parse({"text": repeated[: max(1, len(text) * tokens // size)]})
+
+
+def bench(runtime: str, tokens: list[int], n: int, progress: Callable[[], None] = lambda: None) -> Iterator[Row]:
+    """One row for each number of tokens: n calls and n batches on the aot build under `wasmtime` or its components."""
+    data = component_bytes()
+    create: Callable[[bytes], CoreModuleEngine | ComponentEngine]
+    create = CoreModuleEngine if runtime == "wasmtime" else ComponentEngine
+    cold_ms = _cold_start(lambda: create(data))
+    engine = create(data)
+    engine.load_policy(pack_policy(load_config()))
+    for count in tokens:
+        requests = prompts(count)
+        call_us = _time_calls(engine, requests, n)
+        inside_us = _time_inside(engine, requests, n) if isinstance(engine, CoreModuleEngine) else None
+        memory = engine.memory_bytes if isinstance(engine, CoreModuleEngine) else 0
+        progress()
+        yield Row(engine.backend, engine.runtime, count, n, inside_us, call_us, gzip_size(data), cold_ms, memory)
+
+
+def gzip_size(data: bytes) -> int:
+    """The size after gzip at its best level, in bytes."""
+    return len(gzip.compress(data, 9, mtime=0))
+
+
+def _cold_start(create: Callable[[], Engine]) -> float:
+    """The median time to an engine that could decide, its compiled code being cached on disk; in milliseconds."""
+    times = []
+    for _ in range(COLD_STARTS):
+        started = time.perf_counter_ns()
+        create()
+        times.append((time.perf_counter_ns() - started) / 1e6)
+    return round(percentile(times, 0.5), 2)
+
+
+def _percentiles(times: list[float]) -> tuple[float, float]:
+    return round(percentile(times, 0.5), 1), round(percentile(times, 0.99), 1)
+
+
+def _time_calls(engine: Engine, requests: list[Request], n: int) -> tuple[float, float]:
+    times = []
+    for index in range(n):
+        request = requests[index % len(requests)]
+        started = time.perf_counter_ns()
+        engine.decide(request)
+        times.append((time.perf_counter_ns() - started) / 1000)
+    return _percentiles(times)
+
+
+def _time_inside(engine: CoreModuleEngine, requests: list[Request], n: int) -> tuple[float, float]:
+    module = wasmtime.Module(engine.compiler, wasmtime.wat2wasm(_REPEAT))
+    repeat: Any = wasmtime.Instance(engine.store, module, [engine.route_function]).exports(engine.store)["repeat"]
+    times = []
+    for index in range(n):
+        address = engine.place(requests[index % len(requests)])
+        started = time.perf_counter_ns()
+        repeat(engine.store, address, BATCH)
+        times.append((time.perf_counter_ns() - started) / 1000 / BATCH)
+    return _percentiles(times)
+
+
+def machine() -> str:
+    """The processor, the number of cores and the versions that the figures belong to."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = f"{names[0]}, {len(names)} cores" if names else cpu
+    return f"{cpu}; {platform.system()}; Python {platform.python_version()}; wasmtime {wasmtime.__version__}"
+
+
+def commit() -> str:
+    """The checked-out commit of the current folder, "" outside a repository."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    run = subprocess.run([git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return run.stdout.strip()
+
+
+def report(rows: list[Row]) -> str:
+    """The whole bench as JSON text."""
+    return json.dumps({"commit": commit(), "machine": machine(), "rows": [row.to_json() for row in rows]}, indent=2)
