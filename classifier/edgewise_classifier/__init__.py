@@ -1,0 +1,1 @@
+"""How the classifier is made: data, training, quantization, ONNX export and evaluation."""

@@ -71,9 +71,9 @@ SCHEMA = _hash_names((*HEADS, *TASKS, *DOMAINS))
 
 LOGIT_ONE = 2048
 """The fixed point of logits: LOGIT_ONE stands for 1.0."""
-_LIMIT = 127
-_VALUE_ONE = 128  # sum / mass of 1.0, before clipping
-_HIDDEN_SHIFT = 6
+LIMIT = 127
+VALUE_ONE = 128  # sum / mass of 1.0, before clipping
+HIDDEN_SHIFT = 6
 
 _STEPS = 64
 _EXP_ENTRIES = 16 * _STEPS
@@ -229,8 +229,8 @@ def _divide_zones(mass_floor: int, scratch: ClassifierScratch) -> None:
         mass = scratch.zones[zone * LANES + VALUES] + max(1, mass_floor)
         for lane in range(VALUES):
             total = min(mass, max(-mass, scratch.zones[zone * LANES + lane]))
-            value = (_VALUE_ONE * total + (mass >> 1)) // mass
-            scratch.inputs[zone * VALUES + lane] = min(_LIMIT, max(-_LIMIT, value))
+            value = (VALUE_ONE * total + (mass >> 1)) // mass
+            scratch.inputs[zone * VALUES + lane] = min(LIMIT, max(-LIMIT, value))
 
 
 def _log2(value: int) -> int:
@@ -244,15 +244,15 @@ def _log2(value: int) -> int:
 
 
 def _share(part: int, whole: int) -> int:
-    return min(_LIMIT, 254 * part // whole)
+    return min(LIMIT, 254 * part // whole)
 
 
 def _shape_inputs(shapes: I32, inputs: I16) -> None:
     """The shape of the last turn as inputs from 0 to 127: its size, and which characters it is made of."""
     base = ZONES * VALUES
     characters = max(1, shapes[SHAPE_CHARACTERS])
-    inputs[base] = min(_LIMIT, _log2(characters))
-    inputs[base + 1] = min(_LIMIT, _log2(shapes[SHAPE_WORDS] + 1))
+    inputs[base] = min(LIMIT, _log2(characters))
+    inputs[base + 1] = min(LIMIT, _log2(shapes[SHAPE_WORDS] + 1))
     inputs[base + 2] = _share(shapes[SHAPE_UPPER], characters)
     inputs[base + 3] = _share(shapes[SHAPE_DIGITS], characters)
     inputs[base + 4] = _share(shapes[SHAPE_MARKS], characters)
@@ -260,15 +260,15 @@ def _shape_inputs(shapes: I32, inputs: I16) -> None:
     inputs[base + 6] = _share(shapes[SHAPE_LATIN_EXTENDED], characters)
     inputs[base + 7] = _share(shapes[SHAPE_OTHER_LETTERS], characters)
     inputs[base + 8] = _share(shapes[SHAPE_IDEOGRAPHS], characters)
-    inputs[base + 9] = min(_LIMIT, 16 * shapes[SHAPE_LINES])
-    inputs[base + 10] = min(_LIMIT, 32 * shapes[SHAPE_QUESTIONS])
-    inputs[base + 11] = min(_LIMIT, 16 * shapes[SHAPE_QUOTES])
-    inputs[base + 12] = min(_LIMIT, 4 * shapes[SHAPE_CODE_MARKS])
-    inputs[base + 13] = min(_LIMIT, 8 * shapes[SHAPE_DIGITS])
+    inputs[base + 9] = min(LIMIT, 16 * shapes[SHAPE_LINES])
+    inputs[base + 10] = min(LIMIT, 32 * shapes[SHAPE_QUESTIONS])
+    inputs[base + 11] = min(LIMIT, 16 * shapes[SHAPE_QUOTES])
+    inputs[base + 12] = min(LIMIT, 4 * shapes[SHAPE_CODE_MARKS])
+    inputs[base + 13] = min(LIMIT, 8 * shapes[SHAPE_DIGITS])
     for mark in range(len(_LAST_MARKS)):
-        inputs[base + 14 + mark] = _LIMIT if shapes[SHAPE_LAST_MARK] == _LAST_MARKS[mark] else 0
-    inputs[base + 20] = _LIMIT if characters < 40 else 0
-    inputs[base + 21] = min(_LIMIT, 16 * shapes[SHAPE_INDENTS])
+        inputs[base + 14 + mark] = LIMIT if shapes[SHAPE_LAST_MARK] == _LAST_MARKS[mark] else 0
+    inputs[base + 20] = LIMIT if characters < 40 else 0
+    inputs[base + 21] = min(LIMIT, 16 * shapes[SHAPE_INDENTS])
     inputs[base + 22] = 0
     inputs[base + 23] = 0
 
@@ -277,11 +277,11 @@ def _hidden_layer(table: ClassifierWeights, scratch: ClassifierScratch) -> None:
     weights = table.hidden_weights
     inputs = scratch.inputs
     for unit in range(HIDDEN):
-        total = table.hidden_bias[unit] + (1 << (_HIDDEN_SHIFT - 1))
+        total = table.hidden_bias[unit] + (1 << (HIDDEN_SHIFT - 1))
         base = unit * INPUTS
         for index in range(INPUTS):
             total += weights[base + index] * inputs[index]
-        scratch.outputs[unit] = min(_LIMIT, max(0, total >> _HIDDEN_SHIFT))
+        scratch.outputs[unit] = min(LIMIT, max(0, total >> HIDDEN_SHIFT))
     for lane in range(VALUES):
         scratch.outputs[HIDDEN + lane] = inputs[ZONE_ALL * VALUES + lane]
 
