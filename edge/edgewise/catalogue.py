@@ -2,22 +2,23 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
-from edgewise.config import CHOOSABLE_OBJECTIVES, Config, ModelConfig
+from edgewise.config_models import CHOOSABLE_OBJECTIVES, Config, ModelConfig
 from edgewise.core.labels import TASKS
-from edgewise.money import price_per_token, to_dollars
 
 
-def cost_of(model: ModelConfig, input_tokens: int, output_tokens: int) -> int:
-    """The price of an answer in picodollars."""
-    price_in, price_out = model.price_in or Decimal(0), model.price_out or Decimal(0)
-    return price_per_token(price_in) * input_tokens + price_per_token(price_out) * output_tokens
+@dataclass(frozen=True)
+class NamedModel:
+    """One model of a catalogue."""
 
+    name: str
+    config: ModelConfig
 
-def cost_usd(model: ModelConfig, input_tokens: int, output_tokens: int) -> float:
-    """The price of an answer in dollars: for showing, not for adding up."""
-    return to_dollars(cost_of(model, input_tokens, output_tokens))
+    def cost(self, input_tokens: int, output_tokens: int) -> int:
+        """The price of an answer in picodollars."""
+        return self.config.cost(input_tokens, output_tokens)
 
 
 def quality_when_hard(model: ModelConfig) -> Decimal:
@@ -25,17 +26,16 @@ def quality_when_hard(model: ModelConfig) -> Decimal:
     return sum((model.quality[task][-1] for task in TASKS), Decimal(0)) / len(TASKS)
 
 
-def strongest(config: Config) -> str:
-    """The name of the model that is best at the hardest requests; of equals the cheaper, then the first by name.
+def strongest(config: Config) -> NamedModel:
+    """The model that is best at the hardest requests; of equals the cheaper, then the first by name.
 
     What "always the strongest model" means where costs are compared.
     """
 
-    def rank(name: str) -> tuple[Decimal, int, str]:
-        model = config.models[name]
-        return -quality_when_hard(model), cost_of(model, 1, 1), name
+    def rank(model: NamedModel) -> tuple[Decimal, int, str]:
+        return -quality_when_hard(model.config), model.cost(1, 1), model.name
 
-    return min(config.models, key=rank)
+    return min((NamedModel(name, model) for name, model in config.models.items()), key=rank)
 
 
 def describe(config: Config) -> str:
@@ -46,7 +46,7 @@ def describe(config: Config) -> str:
         f"{_count(len(models), 'model')} of {_count(providers, 'provider')}",
         f"default model {config.policy.default_model or 'none'}",
         f"objective {config.policy.objective}",
-        f"strongest model {strongest(config)}",
+        f"strongest model {strongest(config).name}",
     ]
     return "\n".join(["; ".join(parts), "", *_model_rows(models), "", *_rules(config)])
 

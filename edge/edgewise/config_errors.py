@@ -35,7 +35,7 @@ class Problem:
     message: str
 
 
-class Problems(ValueError):
+class ProblemsError(ValueError):
     """Problems that a validator found, each at its own key."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -110,7 +110,7 @@ class _DottedName(Problem):
 def _problems_of(details: ErrorDetails, root: type[BaseModel]) -> Iterator[Problem]:
     path: Path = tuple(part for part in details["loc"] if part != "[key]")
     cause = details.get("ctx", {}).get("error")
-    if isinstance(cause, Problems):
+    if isinstance(cause, ProblemsError):
         for problem in cause.problems:
             yield Problem(path + problem.path, problem.message)
     elif details["type"] == "extra_forbidden":

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from edgewise.config import CHOOSABLE_OBJECTIVES, Config, ModelConfig
+from edgewise.config_models import CHOOSABLE_OBJECTIVES, Config, ModelConfig
 from edgewise.core.labels import CLUSTERS, NEED_LIVE_RETRIEVAL, NEEDS, OBJECTIVES, SCORE_ONE, TASKS
 from edgewise.core.language import LANGUAGES
 from edgewise.core.policy import (
@@ -26,7 +26,7 @@ from edgewise.core.policy import (
 )
 from edgewise.core.types import Span
 from edgewise.errors import ConfigError
-from edgewise.money import price_per_token, to_picodollars
+from edgewise.money import to_picodollars
 
 _NEVER = SCORE_ONE + 1
 _EVERY_LANGUAGE = (1 << len(LANGUAGES)) - 1
@@ -69,11 +69,11 @@ def pack_policy(config: Config) -> bytes:
     strings = _Strings(Policy.size + len(numbering.models) * Model.size)
     models = [_pack_model(name, config.models[name], numbering, strings) for name in numbering.models]
     policy = _pack_head(config, numbering, strings)
-    policy.size = strings.start + len(strings.data)
-    if policy.size > MAX_POLICY_BYTES:
-        names = f"{len(numbering.models)} models and {len(numbering.regions)} regions"
+    policy.total_bytes = strings.start + len(strings.data)
+    if policy.total_bytes > MAX_POLICY_BYTES:
         raise ConfigError(
-            f"the policy takes {policy.size} bytes, {MAX_POLICY_BYTES} are allowed; shorten the names of the {names}"
+            f"the policy takes {policy.total_bytes} bytes, {MAX_POLICY_BYTES} are allowed;"
+            f" shorten the names of its {len(numbering.models)} models"
         )
     return b"".join([policy.to_bytes(), *(model.to_bytes() for model in models), bytes(strings.data)])
 
@@ -112,8 +112,7 @@ def _pack_objectives(config: Config, policy: Policy) -> None:
 def _pack_model(name: str, config: ModelConfig, numbering: _Numbering, strings: _Strings) -> Model:
     model = Model()
     strings.place(name, model.name)
-    model.price_in = price_per_token(config.price_in or Decimal(0))
-    model.price_out = price_per_token(config.price_out or Decimal(0))
+    model.price_in, model.price_out = config.picodollars_per_token
     model.regions = _region_bits(config.regions, numbering)
     model.context = config.context
     model.max_output = config.context if config.max_output is None else config.max_output

@@ -1,0 +1,406 @@
+"""What a `router.toml` may say: its tables, their keys, and what must hold between them.
+
+A `Config` says what the file says, in the file's units. `packing` turns it into what the core loads.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+
+from edgewise.config_errors import Problem, ProblemsError, suggest
+from edgewise.core.labels import CLUSTERS, NEEDS, OBJECTIVES, TASKS
+from edgewise.core.language import LANGUAGES
+from edgewise.core.layout import MAX_MODELS
+from edgewise.core.policy import CHAIN_LENGTH, DIFFICULTY_BANDS, MAX_REGIONS
+from edgewise.money import price_per_token
+from edgewise.toml_lines import Path
+
+ABILITIES = tuple(need for need in NEEDS if need != "live_retrieval")
+CHOOSABLE_OBJECTIVES = OBJECTIVES[1:]
+DEFAULT_TIME_SENSITIVE_FROM = Decimal("0.5")
+
+_MAX_PRICE = 10_000
+_MAX_ANSWER_VALUE_USD = 100_000
+_MAX_WAIT_USD_PER_SECOND = 1_000
+_MAX_TTFT_MS = 600_000
+_MAX_TOKENS = 2**31 - 1
+"""With these limits no sum of the core passes 2**62: 10,000 USD per million x 60 million tokens is 6e17 picodollars."""
+
+_Bands = tuple[Decimal, ...]
+
+
+def _read_number(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise ValueError("not a number, which is written without quotes")
+    number = value if isinstance(value, Decimal) else Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError("not a finite number")
+    return number
+
+
+def _check_price(value: Decimal) -> Decimal:
+    if value != round(value, 6):
+        raise ValueError("finer than a picodollar a token; give at most 6 decimals")
+    return value
+
+
+def _check_name(name: str) -> str:
+    if not name or not name.isprintable() or " " in name:
+        raise ValueError(f"{json.dumps(name)} is not a name; use letters, digits and marks, without spaces")
+    return name
+
+
+def _one_of(kind: str, names: tuple[str, ...]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in names:
+            raise ValueError(f"unknown {kind} {json.dumps(value, default=str)}; {suggest(str(value), names)}")
+        return str(value)
+
+    return check
+
+
+def _enum(names: tuple[str, ...]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+Number = Annotated[Decimal, BeforeValidator(_read_number)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Price = Annotated[Number, Field(ge=0, le=_MAX_PRICE), AfterValidator(_check_price)]
+Count = Annotated[int, Field(strict=True, gt=0, le=_MAX_TOKENS)]
+Flag = Annotated[bool, Field(strict=True)]
+Name = Annotated[str, AfterValidator(_check_name)]
+Ability = Annotated[str, PlainValidator(_one_of("ability", ABILITIES)), _enum(ABILITIES)]
+Cluster = Annotated[str, PlainValidator(_one_of("cluster", CLUSTERS)), _enum(CLUSTERS)]
+Language = Annotated[str, PlainValidator(_one_of("language", LANGUAGES[1:])), _enum(LANGUAGES[1:])]
+Objective = Annotated[str, PlainValidator(_one_of("objective", CHOOSABLE_OBJECTIVES)), _enum(CHOOSABLE_OBJECTIVES)]
+
+
+def _read_quality(value: Any) -> dict[str, _Bands]:
+    """Quality in any of its forms, as four numbers for every task."""
+    if not isinstance(value, dict):
+        bands = _read_bands(value, ())
+        return dict.fromkeys(TASKS, bands)
+    problems = [
+        Problem((name,), f"unknown task {json.dumps(name)}; {suggest(name, (*TASKS, 'default'))}")
+        for name in value
+        if name not in TASKS and name != "default"
+    ]
+    missing = [task for task in TASKS if task not in value]
+    if missing and "default" not in value and not problems:
+        problems.append(Problem((), f"nothing for {', '.join(missing)}; add them, or default for all the others"))
+    if problems:
+        raise ProblemsError(problems)
+    bands_of = {name: _read_bands(one, (name,)) for name, one in value.items()}
+    return {task: bands_of[task] if task in bands_of else bands_of["default"] for task in TASKS}
+
+
+def _read_bands(value: Any, path: tuple[str | int, ...]) -> _Bands:
+    if not isinstance(value, list | tuple):
+        return (_read_share(value, path),) * DIFFICULTY_BANDS
+    if len(value) != DIFFICULTY_BANDS:
+        raise ProblemsError(
+            [Problem(path, f"{len(value)} numbers; write {DIFFICULTY_BANDS}, for the difficulties 0, 1/3, 2/3, 1")]
+        )
+    return tuple(_read_share(one, (*path, index)) for index, one in enumerate(value))
+
+
+def _read_share(value: Any, path: tuple[str | int, ...]) -> Decimal:
+    try:
+        number = _read_number(value)
+        if not 0 <= number <= 1:
+            raise ValueError("not between 0 and 1")
+    except ValueError as error:
+        shown = json.dumps(value, default=str) if not isinstance(value, Decimal) else str(value)
+        raise ProblemsError([Problem(path, f"{shown} is {error}; write a quality from 0 to 1")]) from None
+    return number
+
+
+def _read_threshold(value: Any) -> Decimal | Literal["never"]:
+    if value == "never":
+        return "never"
+    number = _read_number(value)
+    if not 0 <= number <= 1:
+        raise ValueError("not between 0 and 1")
+    return number
+
+
+_SHARE_SCHEMA: JsonSchemaValue = {"type": "number", "minimum": 0, "maximum": 1}
+_BANDS_SCHEMA: JsonSchemaValue = {
+    "anyOf": [
+        _SHARE_SCHEMA,
+        {"type": "array", "items": _SHARE_SCHEMA, "minItems": DIFFICULTY_BANDS, "maxItems": DIFFICULTY_BANDS},
+    ]
+}
+_QUALITY_SCHEMA: JsonSchemaValue = {
+    "anyOf": [
+        *_BANDS_SCHEMA["anyOf"],
+        {
+            "type": "object",
+            "properties": dict.fromkeys((*TASKS, "default"), _BANDS_SCHEMA),
+            "additionalProperties": False,
+        },
+    ]
+}
+_PRICED_OR_FREE: JsonSchemaValue = {
+    "anyOf": [
+        {"required": ["price_in", "price_out"]},
+        {"required": ["free"], "properties": {"free": {"const": True}}},
+    ]
+}
+
+Quality = Annotated[dict[str, _Bands], PlainValidator(_read_quality), WithJsonSchema(_QUALITY_SCHEMA)]
+Threshold = Annotated[
+    Decimal | Literal["never"],
+    PlainValidator(_read_threshold),
+    WithJsonSchema({"anyOf": [_SHARE_SCHEMA, {"const": "never"}]}),
+]
+
+
+class _Table(BaseModel):
+    """A table of the file: it never changes, and holds nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# The descriptions below stand in the schema for editors, and after "write" in errors.
+
+
+class EndpointConfig(_Table):
+    """Where a model is called. Only the proxy reads it; a decision needs neither."""
+
+    base_url: str = Field(pattern=r"^https?://[^\s]+$", description="the URL of an OpenAI-compatible API")
+    api_key_env: str | None = Field(
+        default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the environment variable that holds the API key"
+    )
+
+
+class ModelConfig(_Table):
+    """One model: what it costs, what it can do, how good and how fast it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_PRICED_OR_FREE)
+
+    provider: Name = Field(description="who serves the model; fallbacks go to other providers first")
+    price_in: Price | None = Field(default=None, description="the price in USD per million input tokens")
+    price_out: Price | None = Field(default=None, description="the price in USD per million output tokens")
+    free: Flag = Field(
+        default=False, description="true for a model that costs nothing, such as one of your own, in place of prices"
+    )
+    example: Flag = Field(default=False, description="true when the prices are examples, not quotes")
+    context: Count = Field(description="the context window in tokens, input and output together")
+    max_output: Count | None = Field(
+        default=None, description="the longest answer in tokens; without it, the context window"
+    )
+    abilities: tuple[Ability, ...] = Field(default=(), description=f"a list of what it can do: {', '.join(ABILITIES)}")
+    live_retrieval: Flag = Field(default=False, description="true when the model searches for fresh facts by itself")
+    knowledge_cutoff: str | None = Field(
+        default=None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description='the last month it knows of, such as "2024-06"'
+    )
+    languages: tuple[Language, ...] | None = Field(
+        default=None, min_length=1, description="a list of language codes it is good at; without it, all languages"
+    )
+    regions: tuple[Name, ...] = Field(
+        default=(), description="a list of the regions, out of policy.regions, that it is served in"
+    )
+    ttft_ms: Annotated[int, Field(strict=True, ge=0, le=_MAX_TTFT_MS)] = Field(
+        description="the usual time to the first token, in milliseconds"
+    )
+    quality: Quality = Field(
+        description="the share of answers that are right, from 0 to 1: a number, four numbers for the difficulties"
+        " 0, 1/3, 2/3 and 1, or a table of such by task and default"
+    )
+    endpoint: EndpointConfig | None = Field(
+        default=None, description="a table with base_url and api_key_env, for the proxy"
+    )
+
+    @property
+    def picodollars_per_token(self) -> tuple[int, int]:
+        """The prices of an input token and of an output token."""
+        return price_per_token(self.price_in or Decimal(0)), price_per_token(self.price_out or Decimal(0))
+
+    def cost(self, input_tokens: int, output_tokens: int) -> int:
+        """The price of an answer in picodollars."""
+        price_in, price_out = self.picodollars_per_token
+        return price_in * input_tokens + price_out * output_tokens
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Check what takes two keys to see."""
+        problems = list(self._find_price_problems())
+        if self.max_output is not None and self.max_output > self.context:
+            problem = f"{self.max_output} is more than context = {self.context}; write the longest answer in tokens"
+            problems.append(Problem(("max_output",), problem))
+        for key in ("abilities", "languages", "regions"):
+            problems += _find_repeated(getattr(self, key) or (), (key,))
+        if problems:
+            raise ProblemsError(problems)
+        return self
+
+    def _find_price_problems(self) -> Iterator[Problem]:
+        """A price that is missing or 0 never means free, and a free model has none."""
+        for key, side in (("price_in", "input"), ("price_out", "output")):
+            price = getattr(self, key)
+            if self.free and price:
+                yield Problem((key,), f"{price} contradicts free = true; remove one of them")
+            elif not self.free and not price:
+                found = "missing" if price is None else "0"
+                yield Problem((key,), f"{found}; write the price in USD per million {side} tokens, or free = true")
+
+
+class ClusterConfig(_Table):
+    """The models that a cluster of tasks prefers."""
+
+    chain: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=CHAIN_LENGTH,
+        description=f"a list of 1 to {CHAIN_LENGTH} models, the first choice first",
+    )
+
+
+class ObjectiveConfig(_Table):
+    """What counts, in money: the two prices by which models are compared. What is left out keeps its default."""
+
+    answer_value_usd: Annotated[Number, Field(ge=0, le=_MAX_ANSWER_VALUE_USD)] | None = Field(
+        default=None, description="what a right answer is worth, in USD"
+    )
+    wait_usd_per_second: Annotated[Number, Field(ge=0, le=_MAX_WAIT_USD_PER_SECOND)] | None = Field(
+        default=None, description="what a second of waiting for the first token costs, in USD"
+    )
+
+
+DEFAULT_OBJECTIVES = {
+    "cost": (Decimal("0.01"), Decimal(0)),
+    "balanced": (Decimal(1), Decimal("0.02")),
+    "quality": (Decimal(10), Decimal("0.02")),
+    "latency": (Decimal(1), Decimal(1)),
+}
+"""By objective: what a right answer is worth in USD, and what a second of waiting costs."""
+
+
+class PolicyConfig(_Table):
+    """The rules that hold for every request."""
+
+    default_model: str | None = Field(
+        default=None, description="the model for requests that the classifier is unsure of"
+    )
+    objective: Objective = Field(default="balanced", description=f"one of {', '.join(CHOOSABLE_OBJECTIVES)}")
+    abstain_below: Share | None = Field(
+        default=None,
+        description="a confidence from 0 to 1, below which default_model answers; without it, the classifier's own",
+    )
+    time_sensitive_from: Threshold | None = Field(
+        default=None,
+        description='a score from 0 to 1, from which only models with live_retrieval may answer, or "never";'
+        " without it, 0.5 if there is such a model",
+    )
+    difficulty_cap: Share = Field(
+        default=Decimal(1), description="a difficulty from 0 to 1: the most that the text of a prompt can claim"
+    )
+    regions: tuple[Name, ...] = Field(
+        default=(),
+        max_length=MAX_REGIONS,
+        description=f"a list of at most {MAX_REGIONS} regions that requests and models name",
+    )
+    strict_regions: tuple[Name, ...] = Field(
+        default=(), description="a list of the regions whose requests must be served there"
+    )
+
+
+class Config(_Table):
+    """A whole `router.toml`."""
+
+    models: dict[Name, ModelConfig] = Field(
+        min_length=1, max_length=MAX_MODELS, description=f"1 to {MAX_MODELS} tables such as [models.gpt-4o]"
+    )
+    clusters: dict[Cluster, ClusterConfig] = Field(
+        default={}, description="tables such as [clusters.code], each with a chain"
+    )
+    objectives: dict[Objective, ObjectiveConfig] = Field(
+        default={},
+        description="tables such as [objectives.balanced], each with answer_value_usd and wait_usd_per_second",
+    )
+    policy: PolicyConfig = Field(default=PolicyConfig(), description="a table of rules that hold for every request")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Check what takes two tables to see."""
+        problems = [*self._find_chain_problems(), *self._find_region_problems()]
+        policy = self.policy
+        if policy.default_model is not None and policy.default_model not in self.models:
+            problems.append(_unknown("model", policy.default_model, tuple(self.models), ("policy", "default_model")))
+        if isinstance(policy.time_sensitive_from, Decimal) and not self.has_live_retrieval:
+            problem = 'no model has live_retrieval = true, so nobody could answer; write "never", or remove it'
+            problems.append(Problem(("policy", "time_sensitive_from"), problem))
+        if problems:
+            raise ProblemsError(problems)
+        return self
+
+    @property
+    def has_live_retrieval(self) -> bool:
+        """Whether any model searches for fresh facts."""
+        return any(model.live_retrieval for model in self.models.values())
+
+    @property
+    def time_sensitive_from(self) -> Decimal | None:
+        """The recency score from which only live retrieval will do; None: never."""
+        threshold = self.policy.time_sensitive_from
+        if threshold is None:
+            return DEFAULT_TIME_SENSITIVE_FROM if self.has_live_retrieval else None
+        return threshold if isinstance(threshold, Decimal) else None
+
+    def prices_of_objective(self, name: str) -> tuple[Decimal, Decimal]:
+        """What a right answer is worth, and what a second of waiting costs, in USD, under an objective."""
+        answer_value, wait = DEFAULT_OBJECTIVES[name]
+        own = self.objectives.get(name, ObjectiveConfig())
+        return (
+            answer_value if own.answer_value_usd is None else own.answer_value_usd,
+            wait if own.wait_usd_per_second is None else own.wait_usd_per_second,
+        )
+
+    def _find_chain_problems(self) -> Iterator[Problem]:
+        for name, cluster in self.clusters.items():
+            path = ("clusters", name, "chain")
+            for index, model in enumerate(cluster.chain):
+                if model not in self.models:
+                    yield _unknown("model", model, tuple(self.models), (*path, index))
+            yield from _find_repeated(cluster.chain, path)
+
+    def _find_region_problems(self) -> Iterator[Problem]:
+        known = self.policy.regions
+        places: dict[Path, tuple[str, ...]] = {
+            ("models", name, "regions"): model.regions for name, model in self.models.items()
+        }
+        places["policy", "strict_regions"] = self.policy.strict_regions
+        for path, regions in places.items():
+            for index, region in enumerate(regions):
+                if region not in known:
+                    yield _unknown("region", region, known, (*path, index), "list it in policy.regions")
+        for key in ("regions", "strict_regions"):
+            yield from _find_repeated(getattr(self.policy, key), ("policy", key))
+        served = {region for model in self.models.values() for region in model.regions}
+        for index, region in enumerate(self.policy.strict_regions):
+            if region in known and region not in served:
+                problem = f"no model is served in {json.dumps(region)}; add it to the regions of one"
+                yield Problem(("policy", "strict_regions", index), problem)
+
+
+def _find_repeated(values: tuple[str, ...], path: tuple[str | int, ...]) -> Iterator[Problem]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield Problem((*path, index), f"{json.dumps(value)} is listed twice; remove one")
+
+
+def _unknown(kind: str, name: str, known: tuple[str, ...], path: tuple[str | int, ...], otherwise: str = "") -> Problem:
+    return Problem(path, f"unknown {kind} {json.dumps(name)}; {suggest(name, known, otherwise)}")
