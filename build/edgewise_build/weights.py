@@ -1,0 +1,28 @@
+"""The trained artifacts, packed as the core's `Weights` record: the classifier from its ONNX model, the language table."""
+
+from pathlib import Path
+
+from edgewise.core.language import LanguageTable
+from edgewise.core.layout import Weights
+from edgewise.core.types import offset_of
+from edgewise_build.checkout import MODEL
+from edgewise_build.errors import BuildError
+
+
+def pack_weights(model: Path = MODEL) -> bytes:
+    """The bytes of the `Weights` record. Raises BuildError where an artifact is missing or was made for other code."""
+    from edgewise_classifier.artifact import weights_from_onnx
+
+    for name in ("edgewise.onnx", "language.bin"):
+        if not (model / name).exists():
+            raise BuildError(f"{model / name} is missing: run `edgewise train`, or check out the repository again")
+    try:
+        classifier = weights_from_onnx(model / "edgewise.onnx")
+    except ValueError as error:
+        raise BuildError(f"{model / 'edgewise.onnx'}: {error}") from None
+    parts = {"classifier": classifier, "language": (model / "language.bin").read_bytes()[-LanguageTable.size :]}
+    packed = bytearray(Weights.size)
+    for name, part in parts.items():
+        start = offset_of(Weights, name)
+        packed[start : start + len(part)] = part
+    return bytes(packed)
