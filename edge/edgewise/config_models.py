@@ -32,10 +32,10 @@ ABILITIES = tuple(need for need in NEEDS if need != "live_retrieval")
 CHOOSABLE_OBJECTIVES = OBJECTIVES[1:]
 DEFAULT_TIME_SENSITIVE_FROM = Decimal("0.5")
 
-_MAX_PRICE = 10_000
-_MAX_ANSWER_VALUE_USD = 100_000
-_MAX_WAIT_USD_PER_SECOND = 1_000
-_MAX_TTFT_MS = 600_000
+MAX_PRICE = 10_000
+MAX_ANSWER_VALUE_USD = 100_000
+MAX_WAIT_USD_PER_SECOND = 1_000
+MAX_TTFT_MS = 600_000
 _MAX_TOKENS = 2**31 - 1
 """With these limits no sum of the core passes 2**62: 10,000 USD per million x 60 million tokens is 6e17 picodollars."""
 
@@ -53,7 +53,7 @@ def _read_number(value: Any) -> Decimal:
 
 def _check_price(value: Decimal) -> Decimal:
     if value != round(value, 6):
-        raise ValueError("finer than a picodollar a token; give at most 6 decimals")
+        raise ValueError(f"{value} is finer than a picodollar a token; give at most 6 decimals")
     return value
 
 
@@ -78,7 +78,7 @@ def _enum(names: tuple[str, ...]) -> WithJsonSchema:
 
 Number = Annotated[Decimal, BeforeValidator(_read_number)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-Price = Annotated[Number, Field(ge=0, le=_MAX_PRICE), AfterValidator(_check_price)]
+Price = Annotated[Number, Field(ge=0, le=MAX_PRICE), AfterValidator(_check_price)]
 Count = Annotated[int, Field(strict=True, gt=0, le=_MAX_TOKENS)]
 Flag = Annotated[bool, Field(strict=True)]
 Name = Annotated[str, AfterValidator(_check_name)]
@@ -214,7 +214,7 @@ class ModelConfig(_Table):
     regions: tuple[Name, ...] = Field(
         default=(), description="a list of the regions, out of policy.regions, that it is served in"
     )
-    ttft_ms: Annotated[int, Field(strict=True, ge=0, le=_MAX_TTFT_MS)] = Field(
+    ttft_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_TTFT_MS)] = Field(
         description="the usual time to the first token, in milliseconds"
     )
     quality: Quality = Field(
@@ -272,10 +272,10 @@ class ClusterConfig(_Table):
 class ObjectiveConfig(_Table):
     """What counts, in money: the two prices by which models are compared. What is left out keeps its default."""
 
-    answer_value_usd: Annotated[Number, Field(ge=0, le=_MAX_ANSWER_VALUE_USD)] | None = Field(
+    answer_value_usd: Annotated[Number, Field(ge=0, le=MAX_ANSWER_VALUE_USD)] | None = Field(
         default=None, description="what a right answer is worth, in USD"
     )
-    wait_usd_per_second: Annotated[Number, Field(ge=0, le=_MAX_WAIT_USD_PER_SECOND)] | None = Field(
+    wait_usd_per_second: Annotated[Number, Field(ge=0, le=MAX_WAIT_USD_PER_SECOND)] | None = Field(
         default=None, description="what a second of waiting for the first token costs, in USD"
     )
 

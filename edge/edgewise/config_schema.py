@@ -12,6 +12,8 @@ from pydantic_core import core_schema
 
 from edgewise.config_models import Config
 
+_BY_NAME = ("properties", "$defs")
+
 SCHEMA_FILE = Path(__file__).with_name("router.schema.json")
 
 
@@ -29,7 +31,7 @@ def _tidy(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     words = {"ge": "minimum", "le": "maximum"}
-    tidy = {words.get(key, key): _tidy(value) for key, value in node.items()}
+    tidy = {words.get(key, key): _tidy_names(value) if key in _BY_NAME else _tidy(value) for key, value in node.items()}
     default = tidy.get("default", 0)
     if default is None or isinstance(default, dict):
         del tidy["default"]
@@ -41,6 +43,11 @@ def _tidy(node: Any) -> Any:
     if len(options) == 1:
         return {**options[0], **{key: value for key, value in tidy.items() if key != "anyOf"}}
     return {**tidy, "anyOf": options} if options else tidy
+
+
+def _tidy_names(node: dict[str, Any]) -> dict[str, Any]:
+    """Schemas by name, whatever the names are."""
+    return {name: _tidy(schema) for name, schema in node.items()}
 
 
 def json_schema() -> dict[str, Any]:
