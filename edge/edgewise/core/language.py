@@ -1,20 +1,21 @@
 """Which language a text is written in, from a small table of n-grams.
 
-A text votes with the n-grams of its words. Every n-gram that the table knows adds a short vector; the sum, compared with
-one vector per language, gives the scores. Code, mathematics, URLs and identifiers do not vote. The script settles the
-question alone where only one language is written in it, and limits the candidates everywhere else.
+A text votes with the n-grams of its words. Every n-gram that the table knows adds a short vector; the sum, compared
+with one vector per language, gives the scores. Code, mathematics, URLs and identifiers do not vote. The script
+settles the question alone where only one language is written in it, and limits the candidates everywhere else.
 """
 
 from typing import Annotated
 
-from edgewise.core.types import I8, I32, U8, U16, U32, Record, i32, u32
+from edgewise.core.types import I8, I32, U8, U32, Record, i32
 
-LANGUAGES = tuple(
-    """und af am ar as az be bg bn bo br bs ca ceb ckb cs cy da de dv el en eo es et eu fa fi fo fr fy ga gd gl gu ha he
-    hi hr ht hu hy ia id ig is it ja jv ka kk km kn ko ku ky la lb lg lo lt lv mg mi mk ml mn mr ms mt my nb ne nl nn oc
-    or pa pl ps pt ro ru rw sd si sk sl sn so sq sr st sv sw ta te tg th tk tl tn tr ts tt ug uk ur uz vi xh yi yo yue zh
-    zu""".split()
-)
+_NAMES = """
+    und af am ar as az be bg bn bo br bs ca ceb ckb cs cy da de dv el en eo es et eu fa fi fo fr fy ga gd gl gu ha
+    he hi hr ht hu hy ia id ig is it ja jv ka kk km kn ko ku ky la lb lg lo lt lv mg mi mk ml mn mr ms mt my nb ne
+    nl nn oc or pa pl ps pt ro ru rw sd si sk sl sn so sq sr st sv sw ta te tg th tk tl tn tr ts tt ug uk ur uz vi
+    xh yi yo yue zh zu
+"""
+LANGUAGES = tuple(_NAMES.split())
 """ISO 639-1 codes (639-3 where there is none) in the order of the table; the first stands for no language."""
 
 UNDETERMINED = 0
@@ -73,10 +74,10 @@ _MULTIPLE_SCRIPTS = {
     "pa": "Guru", "tk": "Latn Cyrl", "bs": "Latn Cyrl",
 }  # fmt: skip
 _SCRIPT_OF_LANGUAGES = {
-    "Cyrl": "be bg ky mk ru uk", "Grek": "el", "Armn": "hy", "Hebr": "he yi", "Arab": "ar ckb fa ps sd", "Deva": "mr ne",
-    "Beng": "as bn", "Gujr": "gu", "Orya": "or", "Taml": "ta", "Telu": "te", "Knda": "kn", "Mlym": "ml", "Sinh": "si",
-    "Thai": "th", "Laoo": "lo", "Tibt": "bo", "Mymr": "my", "Geor": "ka", "Ethi": "am", "Khmr": "km", "Hang": "ko",
-    "Hani": "yue zh", "Thaa": "dv",
+    "Cyrl": "be bg ky mk ru uk", "Grek": "el", "Armn": "hy", "Hebr": "he yi", "Arab": "ar ckb fa ps sd",
+    "Deva": "mr ne", "Beng": "as bn", "Gujr": "gu", "Orya": "or", "Taml": "ta", "Telu": "te", "Knda": "kn",
+    "Mlym": "ml", "Sinh": "si", "Thai": "th", "Laoo": "lo", "Tibt": "bo", "Mymr": "my", "Geor": "ka", "Ethi": "am",
+    "Khmr": "km", "Hang": "ko", "Hani": "yue zh", "Thaa": "dv",
 }  # fmt: skip
 
 
@@ -164,15 +165,19 @@ _ORDERS = {"Latn": 5, "Cyrl": 5, "Arab": 5, "Deva": 5, "Hebr": 5, "Beng": 5, "Gu
 ORDER_OF_SCRIPT = tuple(_ORDERS.get(script, 0) for script in SCRIPTS)
 """The longest n-gram that is read of a script: none where the script alone names the language."""
 
-DIMENSIONS = 32
-BUCKETS = 24576
+DIMENSIONS = 24
+BUCKETS = 28000
 CODEWORDS = 256
 CODES = 3
-MAX_FEATURES = 1024
 
 HEAD_BYTES = 512
-TAIL_BYTES = 192
-_HEAD_FEATURES = 768
+TAIL_BYTES = 96
+_LONGEST_UNSPLIT = 320
+_HEAD_GRAMS = 384
+_TAIL_GRAMS = 128
+MAX_GRAMS = _HEAD_GRAMS + _TAIL_GRAMS
+_OPENING_GRAMS = 160
+_OPENING_LETTERS = 48
 
 _LONGEST_WORD = 40
 
@@ -180,14 +185,18 @@ _HASH_STEP = 0x5BD1E995
 _HASH_START = 0x1B873593
 _WORD_SEED = 0x3C6EF372
 _MIX = 0x2C1B3C6D
+
+ODDS = tuple(round(65536 * 2.718281828459045 ** (-step / 32)) for step in range(352))
+"""65536 times e to the minus step / 32."""
+
 _BITS_32 = 0xFFFFFFFF
 
 
 class LanguageTable(Record):
     """The trained table, part of the artifact.
 
-    `slots`: two slots a bucket; from the low byte up: fingerprint, then one code for each third of the codebook; 0 where
-    empty. `codebook`: CODES x CODEWORDS vectors. `output`: one vector per language, `bias` the score it starts with.
+    `slots`: two slots a bucket; from the low byte up: fingerprint, then one code for each third of the codebook.
+    `codebook`: CODES x CODEWORDS vectors. `output`: one vector per language, `bias` the score it starts with.
     `sharpness`: by the bit length of the number of known n-grams, what turns score differences into odds.
     """
 
@@ -201,10 +210,12 @@ class LanguageTable(Record):
 class LanguageScratch(Record):
     """Working space of `identify`: the n-grams that were read, sums, and the letters seen of each script."""
 
-    hashes: Annotated[U32, MAX_FEATURES]
+    hashes: Annotated[U32, MAX_GRAMS]
     sums: Annotated[I32, DIMENSIONS]
     logits: Annotated[I32, len(LANGUAGES)]
     letters: Annotated[I32, len(SCRIPTS)]
+    votes: Annotated[I32, len(SCRIPTS)]
+    voted: i32
     count: i32
     code_bytes: i32
     read_bytes: i32
@@ -279,14 +290,20 @@ def read_word(text: U8, at: int, end: int, script: int, limit: int, scratch: Lan
     two = three = four = 0
     word = _WORD_SEED
     while at < end:
-        decoded = decode(text, at, end)
-        point = decoded >> 3
-        size = decoded & 7
-        kind = script_of(point)
-        if kind == _JOINER:
-            at += size
-            continue
-        letter = folded(point)
+        point = text[at]
+        size = 1
+        if point < 0x80:
+            kind = LATIN if KIND_OF_BYTE[point] == _LETTER else _NO_SCRIPT
+            letter = point | 0x20
+        else:
+            decoded = decode(text, at, end)
+            point = decoded >> 3
+            size = decoded & 7
+            kind = script_of(point)
+            letter = folded(point)
+            if kind == _JOINER:
+                at += size
+                continue
         if kind != script:
             if letters == 0 or order < 5 or not is_apostrophe(point) or at + size >= end:
                 break
@@ -359,6 +376,13 @@ def after_address(text: U8, at: int, end: int) -> int:
     return at
 
 
+def vote(script: int, letters: int, scratch: LanguageScratch) -> None:
+    """Count a word for its script; the opening of the text, most likely the user's own words, counts more."""
+    weight = WEIGHT_OF_SCRIPT[script] * letters
+    scratch.votes[script] += weight * 3 if scratch.voted < _OPENING_LETTERS else weight
+    scratch.voted += letters
+
+
 def read_line(text: U8, start: int, end: int, limit: int, scratch: LanguageScratch) -> None:
     """Read the words of one line; those that touch code count as code."""
     at = start
@@ -368,8 +392,8 @@ def read_line(text: U8, start: int, end: int, limit: int, scratch: LanguageScrat
             at = after_address(text, at, end) if is_address(text, at, end) else at + 1
             continue
         decoded = decode(text, at, end)
-        script = script_of(decoded >> 3)
-        if script == _NO_SCRIPT or script == _JOINER:
+        script = script_of(decoded >> 3) % _JOINER
+        if script == _NO_SCRIPT:
             at += decoded & 7
             continue
         count = scratch.count
@@ -381,6 +405,7 @@ def read_line(text: U8, start: int, end: int, limit: int, scratch: LanguageScrat
             scratch.code_bytes += after - at
         else:
             scratch.letters[script] += letters
+            vote(script, letters, scratch)
         scratch.read_bytes += after - at
         at = after
 
@@ -450,16 +475,15 @@ def collect(text: U8, start: int, length: int, scratch: LanguageScratch) -> None
     scratch.read_bytes = 0
     for script in range(len(SCRIPTS)):
         scratch.letters[script] = 0
+        scratch.votes[script] = 0
+    scratch.voted = 0
     end = start + length
-    tail = end
-    head = end
-    if length > HEAD_BYTES + TAIL_BYTES:
-        head = start + HEAD_BYTES
-        tail = end - TAIL_BYTES
-    read_window(text, start, head, _HEAD_FEATURES, 1, scratch)
-    read_window(text, tail, end, MAX_FEATURES, 1, scratch)
-    if count_letters(scratch) == 0:
-        read_window(text, start, head, _HEAD_FEATURES, 0, scratch)
+    head = end if length <= _LONGEST_UNSPLIT else start + min(HEAD_BYTES, length - TAIL_BYTES)
+    read_window(text, start, head, _HEAD_GRAMS, 1, scratch)
+    scratch.voted = 0
+    read_window(text, max(head, end - TAIL_BYTES), end, MAX_GRAMS, 1, scratch)
+    if scratch.voted == 0 and count_letters(scratch) == 0:
+        read_window(text, start, head, _HEAD_GRAMS, 0, scratch)
 
 
 def mixed(gram: int) -> int:
@@ -485,23 +509,30 @@ def dominant_script(scratch: LanguageScratch) -> int:
     best = _NO_SCRIPT
     most = 0
     for script in range(len(SCRIPTS)):
-        weight = scratch.letters[script] * WEIGHT_OF_SCRIPT[script]
-        if script == JAPANESE or script == HAN:
-            weight = kana * WEIGHT_OF_SCRIPT[JAPANESE] + han * WEIGHT_OF_SCRIPT[HAN]
-        if weight > most:
-            most = weight
+        votes = scratch.votes[script]
+        if script == HAN:
+            votes += scratch.votes[JAPANESE]
+        if votes > most:
+            most = votes
             best = script
-    if best == JAPANESE or best == HAN:
-        return JAPANESE if kana * 8 >= kana + han else HAN
+    if best == HAN and kana * 8 >= kana + han:
+        return JAPANESE
     return best
 
 
 def add_grams(table: LanguageTable, scratch: LanguageScratch) -> int:
-    """Sum the vectors of the n-grams that the table knows; gives how many those are."""
+    """Sum the vectors of the n-grams that the table knows; gives how many those are.
+
+    Beside a longer rest, the opening of the text counts twice.
+    """
     for dimension in range(DIMENSIONS):
         scratch.sums[dimension] = 0
     known = 0
     for index in range(scratch.count):
+        if index == _OPENING_GRAMS:
+            known *= 2
+            for dimension in range(DIMENSIONS):
+                scratch.sums[dimension] *= 2
         slot = slot_of(table, scratch.hashes[index])
         if slot >= 0:
             known += 1
@@ -518,11 +549,28 @@ def add_grams(table: LanguageTable, scratch: LanguageScratch) -> int:
     return known
 
 
-def score_candidates(table: LanguageTable, script: int, known: int, scratch: LanguageScratch, result: LanguageResult) -> None:
-    """Compare the sum with every language of the script; write the best two and the best one's score."""
+def odds(difference: int, sharpness: int) -> int:
+    """How likely a language is beside the best one, 65536 for equally: e to the minus `difference`, scaled."""
+    step = difference * sharpness >> 16
+    return ODDS[step] if step < len(ODDS) else 0
+
+
+def bit_length(value: int) -> int:
+    """The bits that `value`, up to 32767, takes."""
+    bits = 0
+    while value > 0 and bits < 15:
+        value >>= 1
+        bits += 1
+    return bits
+
+
+def compare(table: LanguageTable, script: int, known: int, scratch: LanguageScratch, result: LanguageResult) -> None:
+    """Compare the sum of `known` n-grams, at least one, with every language of the script; write the best two."""
+    first = FIRST_CANDIDATE[script]
+    stop = FIRST_CANDIDATE[script + 1]
     best = second = UNDETERMINED
     best_logit = second_logit = -(1 << 40)
-    for index in range(FIRST_CANDIDATE[script], FIRST_CANDIDATE[script + 1]):
+    for index in range(first, stop):
         language = CANDIDATES[index]
         row = language * DIMENSIONS
         logit = table.bias[language] * known
@@ -537,11 +585,72 @@ def score_candidates(table: LanguageTable, script: int, known: int, scratch: Lan
         elif logit > second_logit:
             second = language
             second_logit = logit
-    total = 0
+    inverse = 0x10000 // known
     sharpness = table.sharpness[bit_length(known)]
-    for index in range(FIRST_CANDIDATE[script], FIRST_CANDIDATE[script + 1]):
-        total += odds((best_logit - scratch.logits[CANDIDATES[index]]) // known, sharpness)
+    total = 0
+    for index in range(first, stop):
+        total += odds((best_logit - scratch.logits[CANDIDATES[index]]) * inverse >> 16, sharpness)
     result.language = best
-    result.runner_up = second
     result.score = 10000 * ODDS[0] // total
-    result.runner_up_score = 10000 * odds((best_logit - second_logit) // known, sharpness) // total
+    result.runner_up = second
+    result.runner_up_score = 10000 * odds((best_logit - second_logit) * inverse >> 16, sharpness) // total
+
+
+def describe_scripts(scratch: LanguageScratch, result: LanguageResult) -> int:
+    """Write the histogram of scripts and the dominant one; gives the percent of the letters that it holds."""
+    script = dominant_script(scratch)
+    total = weights = 0
+    for index in range(len(SCRIPTS)):
+        total += scratch.letters[index]
+        weights += scratch.votes[index]
+    for index in range(len(SCRIPTS)):
+        result.histogram[index] = scratch.letters[index] * 100 // total if total > 0 else 0
+    result.script = script
+    result.letters = total
+    if total == 0:
+        return 0
+    share = scratch.votes[script]
+    if script == JAPANESE:
+        share += scratch.votes[HAN]
+    elif script == HAN:
+        share += scratch.votes[JAPANESE]
+    return share * 100 // weights
+
+
+def temper(result: LanguageResult, share: int) -> None:
+    """Lower the scores where most of the text is code, or where no script holds three quarters of the letters."""
+    keep = 10000
+    if share < 75:
+        keep = keep * share // 75
+    if result.code > 7500:
+        keep = keep * (10000 - result.code) // 2500
+    result.score = result.score * keep // 10000
+    result.runner_up_score = result.runner_up_score * keep // 10000
+
+
+def identify(
+    text: U8, start: int, length: int, table: LanguageTable, scratch: LanguageScratch, result: LanguageResult
+) -> None:
+    """Write the language of `text[start : start + length]`, UTF-8, into `result`.
+
+    A long text is read at its head and its tail, where the user's own words stand around whatever was pasted.
+    """
+    collect(text, start, length, scratch)
+    share = describe_scripts(scratch, result)
+    script = result.script
+    result.language = UNDETERMINED
+    result.score = 0
+    result.runner_up = UNDETERMINED
+    result.runner_up_score = 0
+    result.known = 0
+    result.code = scratch.code_bytes * 10000 // scratch.read_bytes if scratch.read_bytes > 0 else 0
+    first = FIRST_CANDIDATE[script]
+    candidates = FIRST_CANDIDATE[script + 1] - first
+    if candidates == 1 or (candidates > 0 and script == JAPANESE):
+        result.language = CANDIDATES[first]
+        result.score = 10000
+    elif candidates > 1:
+        result.known = add_grams(table, scratch)
+        if result.known > 0:
+            compare(table, script, result.known, scratch, result)
+    temper(result, share)
