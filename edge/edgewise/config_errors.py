@@ -131,6 +131,8 @@ def _describe(details: ErrorDetails, cause: object, hint: str) -> str:
     for key, words in (("ge", "less than"), ("gt", "not more than"), ("le", "more than")):
         if key in limits:
             return f"{shown} is {words} {limits[key]}{advice}"
+    if details["type"] in ("too_short", "too_long"):
+        return f"{shown} is {details['type'].replace('_', ' ')}{advice}"
     message = details["msg"]
     return f"{shown} does not fit ({message[0].lower()}{message[1:]}){advice}"
 

@@ -31,23 +31,29 @@ def _tidy(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     words = {"ge": "minimum", "le": "maximum"}
-    tidy = {words.get(key, key): _tidy_names(value) if key in _BY_NAME else _tidy(value) for key, value in node.items()}
-    default = tidy.get("default", 0)
-    if default is None or isinstance(default, dict):
-        del tidy["default"]
-    elif "default" in tidy and tidy.get("type") == "number":
-        tidy["default"] = float(default)
+    tidy: dict[str, Any] = {words.get(key, key): _tidy_value(key, value) for key, value in node.items()}
+    _tidy_default(tidy)
     if isinstance(tidy.get("title"), str):
         del tidy["title"]
-    options = [one for one in tidy.get("anyOf", ()) if one != {"type": "null"}]
+    options = [one for one in tidy.pop("anyOf", ()) if one != {"type": "null"}]
     if len(options) == 1:
-        return {**options[0], **{key: value for key, value in tidy.items() if key != "anyOf"}}
+        return {**options[0], **tidy}
     return {**tidy, "anyOf": options} if options else tidy
 
 
-def _tidy_names(node: dict[str, Any]) -> dict[str, Any]:
-    """Schemas by name, whatever the names are."""
-    return {name: _tidy(schema) for name, schema in node.items()}
+def _tidy_value(key: str, value: Any) -> Any:
+    """The schemas under a key; under `properties` and `$defs` the keys are names, whatever they say."""
+    if key in _BY_NAME:
+        return {name: _tidy(schema) for name, schema in value.items()}
+    return _tidy(value)
+
+
+def _tidy_default(schema: dict[str, Any]) -> None:
+    default = schema.get("default", False)
+    if default is None or isinstance(default, dict):
+        del schema["default"]
+    elif "default" in schema and schema.get("type") == "number":
+        schema["default"] = float(default)
 
 
 def json_schema() -> dict[str, Any]:

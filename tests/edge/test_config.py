@@ -92,7 +92,7 @@ def test_quality_in_all_its_forms() -> None:
         ('abilities = ["tool"]', 'abilities[0]: unknown ability "tool"; did you mean "tools"?'),
         ('abilities = ["json", "json"]', 'abilities[1]: "json" is listed twice; remove one'),
         ('languages = ["en", "EN"]', 'languages[1]: unknown language "EN"; did you mean "en"?'),
-        ("languages = []", "languages: a list of 0 does not fit"),
+        ("languages = []", "languages: a list of 0 is too short"),
         ('regions = ["eu"]', 'regions[0]: unknown region "eu"; list it in policy.regions'),
         ("live_retrieval = 1", "live_retrieval: 1 does not fit"),
         ('knowledge_cutoff = "2024-13"', 'knowledge_cutoff: "2024-13" does not fit'),
@@ -132,7 +132,7 @@ def test_a_wrong_key_of_a_model(line: str, message: str) -> None:
         ),
         (with_model("languages = [\n'en',\n'q',\n]"), "10: models.small.languages[1]: unknown language"),
         ("", "1: models: missing; write 1 to 1024 tables such as [models.gpt-4o]"),
-        ("[models]", "1: models: an empty table does not fit"),
+        ("[models]", "1: models: an empty table is too short"),
         ("models = 3", "1: models: 3 does not fit"),
         (MODEL + "[model.x]", '8: model: unknown key; did you mean "models"?'),
         (
@@ -144,9 +144,9 @@ def test_a_wrong_key_of_a_model(line: str, message: str) -> None:
             MODEL + "[clusters.codes]\nchain = ['small']",
             '8: clusters.codes: unknown cluster "codes"; did you mean "code"?',
         ),
-        (MODEL + "[clusters.code]\nchain = []", "9: clusters.code.chain: a list of 0 does not fit"),
+        (MODEL + "[clusters.code]\nchain = []", "9: clusters.code.chain: a list of 0 is too short"),
         (MODEL + "[clusters.code]\n", "8: clusters.code.chain: missing; write a list of 1 to 8 models"),
-        (MODEL + f"[clusters.code]\nchain = {['small'] * 9}", "9: clusters.code.chain: a list of 9 does not fit"),
+        (MODEL + f"[clusters.code]\nchain = {['small'] * 9}", "9: clusters.code.chain: a list of 9 is too long"),
         (
             MODEL + "[clusters.code]\nchain = [\n'smal']",
             '10: clusters.code.chain[0]: unknown model "smal"; did you mean',
@@ -180,7 +180,7 @@ def test_a_wrong_key_of_a_model(line: str, message: str) -> None:
         (MODEL + "[policy]\nregions = ['eu']\nstrict_regions = ['ue']", "10: policy.strict_regions[0]: unknown region"),
         (
             MODEL + f"[policy]\nregions = {[f'r{i}' for i in range(65)]}",
-            "9: policy.regions: a list of 65 does not fit",
+            "9: policy.regions: a list of 65 is too long",
         ),
     ],
 )
