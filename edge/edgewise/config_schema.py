@@ -31,7 +31,7 @@ def _tidy(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     words = {"ge": "minimum", "le": "maximum"}
-    tidy: dict[str, Any] = {words.get(key, key): _tidy_value(key, value) for key, value in node.items()}
+    tidy: dict[str, Any] = {words.get(str(key), str(key)): _tidy_value(key, value) for key, value in node.items()}
     _tidy_default(tidy)
     if isinstance(tidy.get("title"), str):
         del tidy["title"]
