@@ -150,7 +150,7 @@ def machine() -> str:
     if info.exists():
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = f"{names[0]}, {len(names)} cores" if names else cpu
-    return f"{cpu}; {platform.system()}; Python {platform.python_version()}; wasmtime {version("wasmtime")}"
+    return f"{cpu}; {platform.system()}; Python {platform.python_version()}; wasmtime {version('wasmtime')}"
 
 
 def commit() -> str:

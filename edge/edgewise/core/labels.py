@@ -48,8 +48,8 @@ TIERS = ("unset", "free", "pro", "enterprise")
 NEEDS = ("tools", "json", "vision", "audio", "live_retrieval")
 NEED_LIVE_RETRIEVAL = 1 << NEEDS.index("live_retrieval")
 
-STATUSES = ("ok", "no_policy", "empty_request", "no_feasible_model")
-STATUS_OK, STATUS_NO_POLICY, STATUS_EMPTY_REQUEST, STATUS_NO_FEASIBLE_MODEL = range(len(STATUSES))
+STATUSES = ("ok", "no_policy", "wrong_weights", "empty_request", "no_feasible_model")
+STATUS_OK, STATUS_NO_POLICY, STATUS_WRONG_WEIGHTS, STATUS_EMPTY_REQUEST, STATUS_NO_FEASIBLE_MODEL = range(len(STATUSES))
 
 REASONS = (
     "best_value",

@@ -1,12 +1,13 @@
 """One decision: the order in which a request is read, classified, and given its model."""
 
-from edgewise.core.classifier import classify
+from edgewise.core.classifier import classify, is_valid
 from edgewise.core.labels import (
     DOMAIN_COUNT,
     REASON_INPUT_CUT,
     ROLE_USER,
     STATUS_EMPTY_REQUEST,
     STATUS_NO_POLICY,
+    STATUS_WRONG_WEIGHTS,
     TASK_COUNT,
 )
 from edgewise.core.language import identify
@@ -36,6 +37,9 @@ def route(
     _clear(memory)
     if policy.magic != POLICY_MAGIC:
         memory.decision.status = STATUS_NO_POLICY
+        return
+    if not is_valid(weights.classifier):
+        memory.decision.status = STATUS_WRONG_WEIGHTS
         return
     if len(messages) == 0:
         memory.decision.status = STATUS_EMPTY_REQUEST
