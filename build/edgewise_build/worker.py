@@ -1,0 +1,95 @@
+"""The Worker bundle: the component as JavaScript glue and a core module, its policy, and the TypeScript host around them.
+
+`generate` writes what the TypeScript imports; `bundle` has wrangler bundle it exactly as a deployment would, offline.
+"""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewise import __version__
+from edgewise.core.labels import CLUSTERS, NEEDS
+from edgewise.core.language import LANGUAGES
+from edgewise.reasons import TEMPLATES
+from edgewise_build.checkout import ROOT, WORKER
+from edgewise_build.errors import BuildError
+from edgewise_build.node import require_node, run_tool
+
+GENERATED = WORKER / "generated"
+WRANGLER_CONFIG = ROOT / "wrangler.toml"
+ENTRY = WORKER / "src" / "worker.ts"
+TEST_ENTRY = WORKER / "test" / "entry.ts"
+
+_WRANGLER = WORKER / "node_modules" / "wrangler" / "bin" / "wrangler.js"
+_NOT_UPLOADED = (".map", ".md")
+_OFFLINE = {"WRANGLER_SEND_METRICS": "false", "WRANGLER_HIDE_BANNER": "true", "CI": "1", "NO_COLOR": "1"}
+_UPLOAD = re.compile(r"Total Upload: ([\d.]+) KiB / gzip: ([\d.]+) KiB")
+
+
+@dataclass(frozen=True)
+class WorkerBundle:
+    """What a deployment uploads: the folder with its files, their sizes after gzip, and wrangler's own totals, in bytes."""
+
+    folder: Path
+    gzip_bytes: dict[str, int]
+    upload_bytes: int
+    upload_gzip_bytes: int
+
+
+def bundle(component: Path, policy: bytes, out: Path) -> WorkerBundle:
+    """Bundle the Worker with a component and a policy blob into the folder `out`.
+
+    Raises BuildError where Node.js or its packages are missing, or a tool fails.
+    """
+    generate(component, policy)
+    return bundle_entry(ENTRY, out)
+
+
+def generate(component: Path, policy: bytes) -> None:
+    """Write into `edge/worker/generated/` what the TypeScript imports. Raises BuildError."""
+    run_tool("transpile.mjs", component.absolute(), GENERATED)
+    (GENERATED / "policy.bin").write_bytes(policy)
+    _write_json("phrases.json", phrases())
+    _write_json("about.json", {"version": __version__, "backend": "aot"})
+
+
+def phrases() -> dict[str, object]:
+    """The sentences and labels that turn a decision's reasons into words."""
+    return {"templates": TEMPLATES, "clusters": CLUSTERS, "languages": LANGUAGES, "needs": NEEDS}
+
+
+def _write_json(name: str, content: object) -> None:
+    (GENERATED / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def bundle_entry(entry: Path, out: Path) -> WorkerBundle:
+    """Bundle one entry file as `wrangler deploy --dry-run` does. Raises BuildError."""
+    output = run_wrangler("deploy", entry, "--dry-run", "--outdir", out.absolute())
+    total = _UPLOAD.search(output)
+    if total is None:
+        raise BuildError("wrangler did not say what it would upload; run `npm ci` in edge/worker for the pinned version")
+    upload, upload_gzip = (round(float(size) * 1024) for size in total.groups())
+    files = {
+        path.name: len(gzip.compress(path.read_bytes(), 9, mtime=0))
+        for path in sorted(out.iterdir())
+        if path.is_file() and path.suffix not in _NOT_UPLOADED
+    }
+    return WorkerBundle(out, files, upload, upload_gzip)
+
+
+def run_wrangler(command: str, *arguments: Path | str) -> str:
+    """Run a command of wrangler with the repository's configuration; gives what it prints. Raises BuildError."""
+    node = require_node()
+    if not _WRANGLER.exists():
+        raise BuildError("the Node packages are not installed: run `make setup`, or `npm ci` in edge/worker")
+    line = [node, str(_WRANGLER), command, *map(str, arguments), "--config", str(WRANGLER_CONFIG)]
+    run = subprocess.run(line, cwd=ROOT, env={**os.environ, **_OFFLINE}, capture_output=True, text=True)
+    if run.returncode:
+        lines = [line.strip() for line in f"{run.stderr}\n{run.stdout}".splitlines()]
+        errors = [line for line in lines if "ERROR" in line] or [line for line in lines if line]
+        raise BuildError(f"wrangler {command}: {errors[0] if errors else 'failed'}")
+    return run.stdout

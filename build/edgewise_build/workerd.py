@@ -1,0 +1,206 @@
+"""Real workerd, the runtime of Cloudflare Workers, on this machine: started on a free port, asked, stopped.
+
+`Workerd` serves a bundle. `WorkerdEngine` runs the Worker of the tests, which has doors that the shipped one has not: it
+is an `edgewise.engine.Engine`, takes requests by the thousand, and repeats decisions so that they can be timed.
+"""
+
+import http.client
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from edgewise.decision import Decision, Reason
+from edgewise.errors import EngineError, RequestError
+from edgewise.request import Request
+from edgewise_build.checkout import WORKER
+from edgewise_build.errors import BuildError
+from edgewise_build.node import require_node
+
+COMPATIBILITY_DATE = "2026-04-01"
+
+_START_SECONDS = 30
+_ANSWER_SECONDS = 600
+_STOP_SECONDS = 5
+_LINES_PER_REQUEST = 500
+_KINDS = {".js": "esModule", ".wasm": "wasm", ".bin": "data"}
+
+
+class Workerd(AbstractContextManager["Workerd"]):
+    """A workerd process that serves a bundle folder on a free port of the loopback interface, until it is closed.
+
+    Raises BuildError where Node.js or its packages are missing, EngineError when the Worker does not start.
+    """
+
+    def __init__(self, bundle: Path) -> None:
+        self._log = tempfile.TemporaryFile()
+        config = bundle / "workerd.capnp"
+        config.write_text(_config(bundle), encoding="utf-8")
+        reading, writing = os.pipe()
+        command = [workerd_binary(), "serve", f"--control-fd={writing}", str(config)]
+        self._process = subprocess.Popen(command, pass_fds=[writing], stdout=self._log, stderr=self._log)
+        os.close(writing)
+        with os.fdopen(reading) as control:
+            event = control.readline()
+        if not event:
+            raise EngineError(f"workerd did not start: {self.close()}")
+        self.port: int = json.loads(event)["port"]
+        self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_SECONDS)
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """The status and the body of the answer to one HTTP request; the connection stays open for the next.
+
+        Raises ConnectionError when the process is gone.
+        """
+        try:
+            return self._ask_once(method, path, body)
+        except ConnectionError:  # workerd closes a connection that was silent for some seconds
+            self._connection.close()
+            return self._ask_once(method, path, body)
+
+    def _ask_once(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        self._connection.request(method, path, body)
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+    def close(self) -> str:
+        """Stop the process; gives what it logged."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._log.closed:
+            return ""
+        self._log.seek(0)
+        logged = self._log.read().decode(errors="replace").strip()
+        self._log.close()
+        if hasattr(self, "_connection"):
+            self._connection.close()
+        return logged
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def workerd_binary() -> str:
+    """The path of the workerd that came with the Node packages. Raises BuildError where they are missing."""
+    node = require_node()
+    find = [node, "--print", "require('workerd').default"]
+    run = subprocess.run(find, cwd=WORKER, capture_output=True, text=True)
+    if run.returncode:
+        raise BuildError("workerd is not installed: run `make setup`, or `npm ci` in edge/worker")
+    return run.stdout.strip()
+
+
+def _config(bundle: Path) -> str:
+    """workerd's configuration for the files of a bundle, its entry first."""
+    files = sorted(
+        (path.name for path in bundle.iterdir() if path.suffix in _KINDS), key=lambda name: (not name.endswith(".js"), name)
+    )
+    modules = ", ".join(_module(name) for name in files)
+    return f"""\
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "worker", worker = (compatibilityDate = "{COMPATIBILITY_DATE}", modules = [{modules}]))],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")],
+);
+"""
+
+
+def _module(name: str) -> str:
+    kind = _KINDS[Path(name).suffix]
+    specifier = name if kind == "esModule" else f"./{name}"
+    return f'(name = "{specifier}", {kind} = embed "{name}")'
+
+
+class WorkerdEngine(AbstractContextManager["WorkerdEngine"]):
+    """The aot build inside real workerd, called through the Worker's own TypeScript.
+
+    `bundle` is a folder made from `edgewise_build.worker.TEST_ENTRY`.
+    """
+
+    backend = "aot"
+    runtime = "workerd"
+
+    def __init__(self, bundle: Path) -> None:
+        self.server = Workerd(bundle)
+
+    def load_policy(self, blob: bytes) -> None:
+        """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
+        status, answer = self.server.ask("POST", "/test/policy", blob)
+        if status != 200:
+            raise EngineError(answer.decode().removeprefix("Error: "))
+
+    def decide(self, request: Request) -> Decision:
+        """Decide one request. Every status is returned, none raised."""
+        answer = self.decide_json([request_json(request)])[0]
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer[0]
+
+    def decide_json(self, lines: Sequence[str]) -> list[tuple[Decision, Any] | RequestError]:
+        """For each request in JSON the decision and its JSON as clients get it (None where no model is feasible).
+
+        A request that cannot be read gives its error.
+        """
+        answers: list[tuple[Decision, Any] | RequestError] = []
+        for start in range(0, len(lines), _LINES_PER_REQUEST):
+            body = "\n".join(lines[start : start + _LINES_PER_REQUEST])
+            answers += map(_read_answer, self._post("/test/decisions", body).splitlines())
+        return answers
+
+    def repeat(self, request: str, calls: int = 1, inside: int = 1) -> int:
+        """Decide a request in JSON `calls` times through the typed interface, each time `inside` times in the core.
+
+        Gives the size of the linear memory afterwards, in bytes.
+        """
+        answer = json.loads(self._post(f"/test/repeat?calls={calls}&inside={inside}", request))
+        return int(answer["memory_bytes"])
+
+    def start_again(self, times: int) -> None:
+        """Instantiate the module `times` times, each with its policy."""
+        self._post(f"/test/start?times={times}", "")
+
+    def _post(self, path: str, body: str) -> bytes:
+        status, answer = self.server.ask("POST", path, body.encode())
+        if status != 200:
+            raise EngineError(f"the Worker answered {status}: {answer.decode(errors='replace')[:500]}")
+        return answer
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.close()
+
+
+def request_json(request: Request) -> str:
+    """The request as the JSON of one line that stands for it."""
+    return json.dumps(request.model_dump(mode="json", exclude_unset=True))
+
+
+def request_lines(requests: Iterable[Request]) -> list[str]:
+    """The requests as lines of JSON."""
+    return [request_json(request) for request in requests]
+
+
+def _read_answer(line: bytes) -> tuple[Decision, Any] | RequestError:
+    answer = json.loads(line)
+    if "error" in answer:
+        return RequestError(answer["error"])
+    fields: dict[str, Any] = answer["decision"]
+    fields["cost"] = int(fields["cost"])
+    fields["fallbacks"], fields["task_scores"] = tuple(fields["fallbacks"]), tuple(fields["task_scores"])
+    fields["reasons"] = tuple(Reason(code, model, int(value)) for code, model, value in fields["reasons"])
+    return Decision(**fields), answer["json"]
