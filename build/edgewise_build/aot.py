@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edgewise_build.checkout import WIT
 from edgewise_build.errors import BuildError
@@ -59,7 +61,7 @@ def _compile(weights: bytes) -> bytes:
     from edgewise_build.subset import check
     from edgewise_build.wasm import compile_modules, link
 
-    roots = [route, check_policy]
+    roots: list[Callable[..., Any]] = [route, check_policy]
     if problems := check(roots):
         raise BuildError("\n".join(map(str, problems)))
     lowered_route, lowered_check = lower(roots)

@@ -1,4 +1,4 @@
-"""The trained artifacts, packed as the core's `Weights` record: the classifier from its ONNX model, the language table."""
+"""The trained artifacts packed as the core's `Weights`: the classifier from its ONNX model, and the language table."""
 
 from pathlib import Path
 

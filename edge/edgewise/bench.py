@@ -40,12 +40,14 @@ _REPEAT = """
       (br_if $again (local.get $times)))))
 """
 
-_TEXT = """Could you look at the quarterly figures that Marta pasted below and tell me why the margin in the northern region
-fell although sales went up? I suspect the freight contract from March, yet the warehouse team says that returns doubled
-after the new packaging came in. Please keep it under two hundred words, name the two strongest causes with a number for
-each, and finish with one question that I should put to the supplier tomorrow morning. If the table is not enough to say,
-say so plainly. Region north: 412 orders, 38,120 gross, 2,904 returned, freight 6,310; region south: 390 orders, 36,004
-gross, 1,122 returned, freight 4,880; last quarter north: 371 orders, 34,870 gross, 1,401 returned, freight 4,795."""
+_TEXT = """
+Could you look at the quarterly figures that Marta pasted below and tell me why the margin in the northern region
+fell although sales went up? I suspect the freight contract from March, yet the warehouse team says that returns
+doubled after the new packaging came in. Please keep it under two hundred words, name the two strongest causes with
+a number for each, and finish with one question that I should put to the supplier tomorrow morning. If the table is
+not enough to say, say so plainly. Region north: 412 orders, 38,120 gross, 2,904 returned, freight 6,310; region
+south: 390 orders, 36,004 gross, 1,122 returned, freight 4,880; last quarter north: 371 orders, 34,870 gross, 1,401
+returned, freight 4,795."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _time_calls(engine: Engine, requests: list[Request], n: int) -> tuple[float,
 
 
 def _time_inside(engine: CoreModuleEngine, requests: list[Request], n: int) -> tuple[float, float]:
-    module = wasmtime.Module(engine.compiler, wasmtime.wat2wasm(_REPEAT))
+    module = wasmtime.Module(engine.compiler, _REPEAT)
     repeat: Any = wasmtime.Instance(engine.store, module, [engine.route_function]).exports(engine.store)["repeat"]
     times = []
     for index in range(n):

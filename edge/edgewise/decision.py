@@ -9,7 +9,8 @@ from edgewise.core.language import LANGUAGES, SCRIPTS
 from edgewise.core.layout import Decision as DecisionRecord
 from edgewise.core.layout import Reason as ReasonRecord
 from edgewise.core.types import Span
-from edgewise.reasons import PICODOLLARS_PER_DOLLAR, sentence
+from edgewise.money import to_dollars
+from edgewise.reasons import sentence
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Decision:
             "abstained": self.abstained,
             "truncated": self.truncated,
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
-            "cost_usd": round(self.cost / PICODOLLARS_PER_DOLLAR, 9),
+            "cost_usd": round(to_dollars(self.cost), 9),
             "ttft_ms": self.ttft_ms,
             "reasons": [
                 {"code": reason.code, **({"model": reason.model} if reason.model else {}), "text": reason.text}

@@ -23,7 +23,7 @@ from edgewise.core.types import Record, Span
 from edgewise.decision import Decision
 from edgewise.decision import Reason as DecisionReason
 from edgewise.errors import EngineError
-from edgewise.reasons import PICODOLLARS_PER_DOLLAR
+from edgewise.money import PICODOLLARS_PER_DOLLAR
 from edgewise.request import Request, pack_request
 
 INTERFACE = "edgewise:router/routing@0.1.0"

@@ -6,8 +6,7 @@
 
 from edgewise.core.labels import CLUSTERS, NEEDS, REASONS, SCORE_ONE
 from edgewise.core.language import LANGUAGES
-
-PICODOLLARS_PER_DOLLAR = 10**12
+from edgewise.money import to_dollars
 
 TEMPLATES = {
     "best_value": "{model} is worth most here: {dollars} after its price and its wait",
@@ -35,7 +34,7 @@ def sentence(code: str, model: str, value: int) -> str:
         template.replace("{model}", model)
         .replace("{value}", str(value))
         .replace("{score}", f"{value / SCORE_ONE:.2f}")
-        .replace("{dollars}", f"${value / PICODOLLARS_PER_DOLLAR:.6f}")
+        .replace("{dollars}", f"${to_dollars(value):.6f}")
         .replace("{cluster}", CLUSTERS[value] if "{cluster}" in template else "")
         .replace("{language}", LANGUAGES[value] if "{language}" in template else "")
         .replace("{needs}", ", ".join(need for bit, need in enumerate(NEEDS) if value >> bit & 1))

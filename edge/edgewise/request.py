@@ -11,7 +11,7 @@ from edgewise.core.layout import Request as RequestRecord
 from edgewise.core.transcript import Message as MessageRecord
 from edgewise.core.types import Span
 from edgewise.errors import RequestError
-from edgewise.reasons import PICODOLLARS_PER_DOLLAR
+from edgewise.money import PICODOLLARS_PER_DOLLAR
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from edgewise.config import strongest
 from edgewise.errors import NoFeasibleModelError
+from edgewise.money import to_dollars
 from edgewise.percentiles import percentile
-from edgewise.reasons import PICODOLLARS_PER_DOLLAR
 from edgewise.request import Request
 from edgewise.router import Router
 
@@ -44,8 +44,8 @@ class Report:
             "unserved": self.unserved,
             "abstained": self.abstained,
             "truncated": self.truncated,
-            "cost_usd": round(self.cost / PICODOLLARS_PER_DOLLAR, 9),
-            "cost_usd_always_strongest": round(self.cost_of_strongest / PICODOLLARS_PER_DOLLAR, 9),
+            "cost_usd": round(to_dollars(self.cost), 9),
+            "cost_usd_always_strongest": round(to_dollars(self.cost_of_strongest), 9),
             "strongest": self.strongest,
             "saving": round(self.saving, 4),
             "mix": {
@@ -63,7 +63,7 @@ class Report:
 
 
 def simulate(router: Router, traffic: Iterable[Request]) -> Report:
-    """Replay the traffic. A request that no model can serve is counted as unserved, and costs nothing on either side."""
+    """Replay the traffic. A request that no model can serve is counted as unserved and costs nothing on either side."""
     best = strongest(router.config)
     report = Report(strongest=best.name)
     for request in traffic:

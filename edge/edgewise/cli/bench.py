@@ -24,7 +24,9 @@ def _parse_tokens(_: click.Context, __: click.Parameter, value: str) -> list[int
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(["wasmtime", "wasmtime-component", "workerd"]),
               default=("wasmtime", "wasmtime-component"), show_default=True, help="May be repeated.")  # fmt: skip
 @click.option("--tokens", callback=_parse_tokens, default="20,50,100,512", show_default=True, help="Prompt sizes.")
-@click.option("-n", "n", type=click.IntRange(10, 1_000_000), default=1000, show_default=True, help="Measurements a row.")
+@click.option(
+    "-n", "n", type=click.IntRange(10, 1_000_000), default=1000, show_default=True, help="Measurements a row."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the JSON report to this file as well.")
 def bench(runtimes: tuple[str, ...], tokens: list[int], n: int, as_json: bool, output: Path | None) -> None:
@@ -52,5 +54,7 @@ def _table(rows: list[measuring.Row]) -> Table:
         memory = f"{row.memory_bytes / 2**20:.1f}" if row.memory_bytes else "-"
         call = f"{row.call_us[0]} / {row.call_us[1]}"
         size = f"{row.gzip_bytes / 1024:.0f}"
-        table.add_row(row.backend, row.runtime, str(row.tokens), str(row.n), inside, call, size, str(row.cold_ms), memory)
+        table.add_row(
+            row.backend, row.runtime, str(row.tokens), str(row.n), inside, call, size, str(row.cold_ms), memory
+        )
     return table

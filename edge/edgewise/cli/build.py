@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from edgewise.bench import gzip_size
 from edgewise.errors import EdgewiseError
 
 
@@ -13,7 +12,9 @@ from edgewise.errors import EdgewiseError
 @click.option("--backend", type=click.Choice(["aot"]), default="aot", show_default=True, help="What compiles the core.")
 @click.option("--target", type=click.Choice(["component", "worker"]), default="component", show_default=True,
               help="What to make: the component, or the bundle for Cloudflare Workers.")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path), help="Where to put it; the place the package loads it from otherwise.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Where to put it; where the package finds it otherwise."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the sizes as JSON.")
 def build(backend: str, target: str, output: Path | None, as_json: bool) -> None:
     """Compile the routing core and its weights to WebAssembly, and print the sizes."""
@@ -26,9 +27,8 @@ def build(backend: str, target: str, output: Path | None, as_json: bool) -> None
         made = build_target(target, output)
     except BuildError as error:
         raise EdgewiseError(str(error)) from None
-    sizes = {str(path): {"bytes": len(data), "gzip_bytes": gzip_size(data)} for path, data in made.items()}
     if as_json:
-        click.echo(json.dumps({"backend": backend, "target": target, "files": sizes}, indent=2))
-        return
-    for path, size in sizes.items():
-        click.echo(f"{path}: {size['bytes'] / 1024:.0f} KB, {size['gzip_bytes'] / 1024:.0f} KB after gzip")
+        sizes = {"bytes": made.size, "gzip_bytes": made.gzip_size}
+        click.echo(json.dumps({"backend": backend, "target": target, "path": str(made.path), **sizes}, indent=2))
+    else:
+        click.echo(f"{made.path}: {made.size / 1024:.0f} KB, {made.gzip_size / 1024:.0f} KB after gzip")

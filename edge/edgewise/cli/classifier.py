@@ -12,7 +12,11 @@ _DATA = click.option("--data", required=True, type=click.Path(exists=True, file_
 
 @click.command()
 @_DATA
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where to write the model; classifier/model otherwise.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write the model; classifier/model otherwise.",
+)
 def train(data: Path, output: Path | None) -> None:
     """Train the classifier, quantize it, export it as integer ONNX, and verify the export."""
     raise NotImplementedError

@@ -85,7 +85,9 @@ def _explain(decision: Decision) -> None:
     console = Console(highlight=False)
     data = decision.to_json()
     signals = data["signals"]
-    console.print(f"[bold]{decision.model}[/bold]", f"then {', '.join(decision.fallbacks)}" if decision.fallbacks else "")
+    console.print(
+        f"[bold]{decision.model}[/bold]", f"then {', '.join(decision.fallbacks)}" if decision.fallbacks else ""
+    )
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     tasks = sorted(signals["task"]["scores"].items(), key=lambda item: -item[1])[:3]
     table.add_row("task", ", ".join(f"{task} {score:.2f}" for task, score in tasks))
@@ -103,4 +105,3 @@ def _explain(decision: Decision) -> None:
     console.print(table)
     for reason in decision.reasons:
         console.print(f"  - {reason.text}")
-

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from edgewise.reasons import PICODOLLARS_PER_DOLLAR
+from edgewise.money import to_dollars
 from edgewise.router import Router
 from edgewise.simulate import Report
 from edgewise.simulate import simulate as run
@@ -35,10 +35,12 @@ def show(report: Report, console: Console) -> None:
     data = report.to_json()
     console.print(f"[bold]{report.requests} requests[/bold], {report.unserved} that no model could serve")
     console.print(_mix("model", data), _mix("task", data), _mix("language", data))
-    dollars = report.cost / PICODOLLARS_PER_DOLLAR
-    always = report.cost_of_strongest / PICODOLLARS_PER_DOLLAR
+    dollars = to_dollars(report.cost)
+    always = to_dollars(report.cost_of_strongest)
     console.print(f"cost      ${dollars:.4f}; always {report.strongest}: ${always:.4f}; saved {report.saving:.1%}")
-    console.print(f"decision  p50 {data['decision_us']['p50']} us, p99 {data['decision_us']['p99']} us (the whole call)")
+    console.print(
+        f"decision  p50 {data['decision_us']['p50']} us, p99 {data['decision_us']['p99']} us (the whole call)"
+    )
     console.print(f"abstained {report.abstained}, cut {report.truncated}, first token too late {report.slo_missed}")
 
 

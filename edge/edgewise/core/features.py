@@ -7,7 +7,7 @@ like), runs of 1 to 4 characters. Marks of punctuation count as words, and digit
 
 from typing import Annotated
 
-from edgewise.core.transcript import ASK_BYTES, Ask
+from edgewise.core.transcript import Ask
 from edgewise.core.types import I32, U8, U32, Record, i32
 
 MAX_FEATURES = 24576

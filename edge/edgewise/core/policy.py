@@ -52,7 +52,7 @@ POLICY_OK, POLICY_NOT_A_POLICY, POLICY_WRONG_VERSION, POLICY_CORRUPT, POLICY_TOO
 
 
 class Model(Record):
-    """One model of the catalogue. Prices in picodollars a token; quality from 0 to SCORE_ONE, task by task and band by band.
+    """One model of the catalogue. Prices in picodollars a token; quality from 0 to SCORE_ONE, by task and then by band.
 
     `languages`: one bit a language, in the order of LANGUAGES; `regions`: one bit a region of the policy.
     """
@@ -106,8 +106,8 @@ class Policy(Record):
 def choose(request: Request, policy: Policy, models: Records[Model], strings: U8, text: U8, memory: Memory) -> None:
     """Choose the model and its fallbacks for a request whose signals stand in `memory.decision`.
 
-    `strings`: the policy blob, `text`: the buffer of the request's spans. Fills the decision's status, model, fallbacks,
-    runner-up, margin, cost, time to first token and reasons.
+    `strings`: the policy blob, `text`: the buffer of the request's spans. Fills the decision's status, model,
+    fallbacks, runner-up, margin, cost, time to first token and reasons.
     """
     objective = request.objective if request.objective > 0 else policy.default_objective
     region = region_of(request, policy, strings, text)
@@ -186,7 +186,7 @@ def cost_of(model: Model, input_tokens: int, output_tokens: int) -> int:
 
 
 def _utility(request: Request, policy: Policy, model: Model, region: int, objective: int, memory: Memory) -> int:
-    """What the model is worth for this request, in picodollars; _INFEASIBLE, and the reason noted, if it cannot serve."""
+    """What the model is worth for this request, in picodollars; _INFEASIBLE, with a reason noted, if it cannot serve."""
     decision = memory.decision
     cost = cost_of(model, decision.input_tokens, decision.output_tokens)
     missing = request.needs & ~model.abilities
