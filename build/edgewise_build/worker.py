@@ -1,4 +1,4 @@
-"""The Worker bundle: the component as JavaScript glue and a core module, its policy, and the TypeScript host around them.
+"""The Worker bundle: the component as JavaScript glue and a core module, its policy, and the TypeScript host.
 
 `generate` writes what the TypeScript imports; `bundle` has wrangler bundle it exactly as a deployment would, offline.
 """
@@ -32,7 +32,7 @@ _UPLOAD = re.compile(r"Total Upload: ([\d.]+) KiB / gzip: ([\d.]+) KiB")
 
 @dataclass(frozen=True)
 class WorkerBundle:
-    """What a deployment uploads: the folder with its files, their sizes after gzip, and wrangler's own totals, in bytes."""
+    """What a deployment uploads: its folder, the files' sizes after gzip, and wrangler's own totals, in bytes."""
 
     folder: Path
     gzip_bytes: dict[str, int]
@@ -71,7 +71,7 @@ def bundle_entry(entry: Path, out: Path) -> WorkerBundle:
     output = run_wrangler("deploy", entry, "--dry-run", "--outdir", out.absolute())
     total = _UPLOAD.search(output)
     if total is None:
-        raise BuildError("wrangler did not say what it would upload; run `npm ci` in edge/worker for the pinned version")
+        raise BuildError("wrangler did not say what it would upload: run `npm ci` in edge/worker")
     upload, upload_gzip = (round(float(size) * 1024) for size in total.groups())
     files = {
         path.name: len(gzip.compress(path.read_bytes(), 9, mtime=0))

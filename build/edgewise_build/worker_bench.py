@@ -1,8 +1,8 @@
 """The bench inside workerd: what a decision, a call and a start cost where the Worker runs.
 
 Workers' clocks are coarse by design, so time is taken outside: one HTTP request has the Worker repeat a thing so often
-that it takes about BATCH_MS, and what an HTTP request with a single repetition takes is subtracted. So the percentiles are
-those of batch means, and hold neither HTTP nor the parsing of JSON.
+that it takes about BATCH_MS, and what an HTTP request with a single repetition takes is subtracted. So the percentiles
+are those of batch means, and hold neither HTTP nor the parsing of JSON.
 """
 
 import tempfile

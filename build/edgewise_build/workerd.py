@@ -1,7 +1,7 @@
 """Real workerd, the runtime of Cloudflare Workers, on this machine: started on a free port, asked, stopped.
 
-`Workerd` serves a bundle. `WorkerdEngine` runs the Worker of the tests, which has doors that the shipped one has not: it
-is an `edgewise.engine.Engine`, takes requests by the thousand, and repeats decisions so that they can be timed.
+`Workerd` serves a bundle. `WorkerdEngine` runs the Worker of the tests, which has doors that the shipped one has not:
+it is an `edgewise.engine.Engine`, takes requests by the thousand, and repeats decisions so that they can be timed.
 """
 
 import http.client
@@ -38,7 +38,7 @@ class Workerd(AbstractContextManager["Workerd"]):
     """
 
     def __init__(self, bundle: Path) -> None:
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         config = bundle / "workerd.capnp"
         config.write_text(_config(bundle), encoding="utf-8")
         reading, writing = os.pipe()
@@ -106,9 +106,8 @@ def workerd_binary() -> str:
 
 def _config(bundle: Path) -> str:
     """workerd's configuration for the files of a bundle, its entry first."""
-    files = sorted(
-        (path.name for path in bundle.iterdir() if path.suffix in _KINDS), key=lambda name: (not name.endswith(".js"), name)
-    )
+    names = [path.name for path in bundle.iterdir() if path.suffix in _KINDS]
+    files = sorted(names, key=lambda name: (not name.endswith(".js"), name))
     modules = ", ".join(_module(name) for name in files)
     return f"""\
 using Workerd = import "/workerd/workerd.capnp";

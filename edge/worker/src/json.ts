@@ -6,6 +6,7 @@ const SPACE = /[ \t\n\r]*/y;
 const SYMBOL = /[[\]{}:,]/y;
 const LITERAL = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.+-])/y;
 const ESCAPE = /\\(?:["\\/bfnrt]|u[\da-fA-F]{4})/y;
+const CUT_ESCAPE = /\\(?:u[\da-fA-F]{0,3})?$/y;
 
 /** The value that a JSON text stands for. Throws RequestError with line and column. */
 export function parseJson(text: string): unknown {
@@ -77,7 +78,7 @@ function scanString(text: string, start: number): { end: number; closed: boolean
   while (end < text.length && text[end]! >= " ") {
     if (text[end] === '"') return { end: end + 1, closed: true };
     const length = text[end] === "\\" ? match(ESCAPE, text, end).length : 1;
-    if (length === 0) break;
+    if (length === 0) return { end: end + match(CUT_ESCAPE, text, end).length, closed: false };
     end += length;
   }
   return { end, closed: false };
