@@ -23,6 +23,8 @@ TEMPLATES = {
     "residency": "{model} is not served in the request's region, where the data must stay",
     "language": "{model} does not know {language}",
     "live_retrieval": "{model} has no live retrieval",
+    "hook": "the policy's hook leaves {model} out",
+    "hook_failed": "the policy's hook failed, so the policy decided without it",
 }
 assert tuple(TEMPLATES) == REASONS
 

@@ -66,6 +66,8 @@ REASONS = (
     "residency",
     "language",
     "live_retrieval",
+    "hook",
+    "hook_failed",
 )
 (
     REASON_BEST_VALUE,
@@ -82,6 +84,8 @@ REASONS = (
     REASON_RESIDENCY,
     REASON_LANGUAGE,
     REASON_LIVE_RETRIEVAL,
+    REASON_HOOK,
+    REASON_HOOK_FAILED,
 ) = range(len(REASONS))
 
 SCORE_ONE = 10_000

@@ -43,7 +43,8 @@ LANGUAGE_BYTES = 16
 CHAIN_LENGTH = 8
 NO_MODEL = -1
 
-_INFEASIBLE = -(1 << 62)
+INFEASIBLE = -(1 << 62)
+"""The utility of a model that cannot serve the request."""
 _SURE_OF_LANGUAGE = 5_000
 _NEGLIGIBLE_SCORE = 500
 
@@ -113,8 +114,7 @@ def choose(request: Request, policy: Policy, models: Records[Model], strings: U8
     region = region_of(request, policy, strings, text)
     count = min(len(models), MAX_MODELS)
     _note_signals(policy, memory)
-    for index in range(count):
-        memory.utilities[index] = _utility(request, policy, models[index], region, objective, memory)
+    score_models(request, policy, models, region, objective, memory)
     best = _best(models, count, 0, memory)
     if best == NO_MODEL:
         memory.decision.status = STATUS_NO_FEASIBLE_MODEL
@@ -122,6 +122,17 @@ def choose(request: Request, policy: Policy, models: Records[Model], strings: U8
     chosen = _override(policy, models, count, best, memory)
     _build_chain(policy, models, count, chosen, memory)
     _describe(policy, models, objective, chosen, memory)
+
+
+def score_models(
+    request: Request, policy: Policy, models: Records[Model], region: int, objective: int, memory: Memory
+) -> None:
+    """Write what each model is worth for the request to `memory.utilities`; INFEASIBLE where it cannot serve it.
+
+    `region`: as `region_of` gives it. What chooses later goes by these numbers alone.
+    """
+    for index in range(min(len(models), MAX_MODELS)):
+        memory.utilities[index] = _utility(request, policy, models[index], region, objective, memory)
 
 
 def region_of(request: Request, policy: Policy, strings: U8, text: U8) -> int:
@@ -186,7 +197,7 @@ def cost_of(model: Model, input_tokens: int, output_tokens: int) -> int:
 
 
 def _utility(request: Request, policy: Policy, model: Model, region: int, objective: int, memory: Memory) -> int:
-    """What the model is worth for this request, in picodollars; _INFEASIBLE, with a reason noted, if it cannot serve."""
+    """What the model is worth for this request, in picodollars; INFEASIBLE, with a reason noted, if it cannot serve."""
     decision = memory.decision
     cost = cost_of(model, decision.input_tokens, decision.output_tokens)
     missing = request.needs & ~model.abilities
@@ -213,7 +224,7 @@ def _utility(request: Request, policy: Policy, model: Model, region: int, object
 def _drop(code: int, model: Model, value: int, memory: Memory) -> int:
     memory.decision.dropped += 1
     note_model(code, model, value, memory)
-    return _INFEASIBLE
+    return INFEASIBLE
 
 
 def _speaks(model: Model, language: int, score: int) -> bool:
@@ -256,7 +267,7 @@ def _best(models: Records[Model], count: int, chain_length: int, memory: Memory)
     best = NO_MODEL
     best_is_new = False
     for index in range(count):
-        if memory.utilities[index] == _INFEASIBLE or _is_in_chain(index, chain_length, memory):
+        if memory.utilities[index] == INFEASIBLE or _is_in_chain(index, chain_length, memory):
             continue
         is_new = not _has_provider(models, models[index].provider, chain_length, memory)
         better = best == NO_MODEL or (is_new and not best_is_new)
@@ -286,7 +297,7 @@ def _override(policy: Policy, models: Records[Model], count: int, best: int, mem
     """The model that the configuration puts before the best one: the default when unsure, else the cluster's first."""
     decision = memory.decision
     default = policy.default_model
-    if decision.abstained and 0 <= default < count and memory.utilities[default] != _INFEASIBLE:
+    if decision.abstained and 0 <= default < count and memory.utilities[default] != INFEASIBLE:
         note_model(REASON_ABSTAINED, models[default], decision.confidence, memory)
         return default
     preferred = _next_of_cluster(policy, count, 0, memory)
@@ -301,7 +312,7 @@ def _next_of_cluster(policy: Policy, count: int, chain_length: int, memory: Memo
     """The first feasible model of the cluster's own chain that is not in the chain yet."""
     for place in range(CHAIN_LENGTH):
         index = policy.clusters[memory.decision.cluster].models[place]
-        feasible = 0 <= index < count and memory.utilities[index] != _INFEASIBLE
+        feasible = 0 <= index < count and memory.utilities[index] != INFEASIBLE
         if feasible and not _is_in_chain(index, chain_length, memory):
             return index
     return NO_MODEL
@@ -340,7 +351,7 @@ def _runner_up(models: Records[Model], chosen: int, memory: Memory) -> int:
     """The feasible model that is worth most after the chosen one."""
     best = NO_MODEL
     for index in range(min(len(models), MAX_MODELS)):
-        feasible = index != chosen and memory.utilities[index] != _INFEASIBLE
+        feasible = index != chosen and memory.utilities[index] != INFEASIBLE
         if feasible and (best == NO_MODEL or memory.utilities[index] > memory.utilities[best]):
             best = index
     return best
