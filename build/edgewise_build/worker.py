@@ -25,7 +25,7 @@ ENTRY = WORKER / "src" / "worker.ts"
 TEST_ENTRY = WORKER / "test" / "entry.ts"
 
 _WRANGLER = WORKER / "node_modules" / "wrangler" / "bin" / "wrangler.js"
-_NOT_UPLOADED = (".map", ".md")
+_NOT_UPLOADED = (".capnp", ".map", ".md")
 _OFFLINE = {"WRANGLER_SEND_METRICS": "false", "WRANGLER_HIDE_BANNER": "true", "CI": "1", "NO_COLOR": "1"}
 _UPLOAD = re.compile(r"Total Upload: ([\d.]+) KiB / gzip: ([\d.]+) KiB")
 
@@ -51,6 +51,8 @@ def bundle(component: Path, policy: bytes, out: Path) -> WorkerBundle:
 
 def generate(component: Path, policy: bytes) -> None:
     """Write into `edge/worker/generated/` what the TypeScript imports. Raises BuildError."""
+    if not component.exists():
+        raise BuildError(f"{component.name} has not been built: run `edgewise build`")
     run_tool("transpile.mjs", component.absolute(), GENERATED)
     (GENERATED / "policy.bin").write_bytes(policy)
     _write_json("phrases.json", phrases())
@@ -68,6 +70,8 @@ def _write_json(name: str, content: object) -> None:
 
 def bundle_entry(entry: Path, out: Path) -> WorkerBundle:
     """Bundle one entry file as `wrangler deploy --dry-run` does. Raises BuildError."""
+    for stale in [*out.glob("*-router.core.wasm"), *out.glob("*-policy.bin")]:
+        stale.unlink()
     output = run_wrangler("deploy", entry, "--dry-run", "--outdir", out.absolute())
     total = _UPLOAD.search(output)
     if total is None:

@@ -1,0 +1,71 @@
+"""The component in real workerd decides exactly as under wasmtime: every field, scores as the core's integers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from edgewise.config import load_config
+from edgewise.engine import CoreModuleEngine
+from edgewise.errors import EngineError, RequestError
+from edgewise.packing import pack_policy
+from edgewise.request import Request
+from edgewise.traffic import read_traffic
+from edgewise_build.checkout import ROOT
+from edgewise_build.workerd import WorkerdEngine, request_lines
+from support.prompts import TRAFFIC, sampled_requests
+
+REAL_PROMPTS = 3000
+
+
+@pytest.fixture(scope="module")
+def wasmtime_engine() -> CoreModuleEngine:
+    engine = CoreModuleEngine()
+    engine.load_policy(pack_policy(load_config()))
+    return engine
+
+
+def assert_identical(requests: list[Request], reference: CoreModuleEngine, engine: WorkerdEngine) -> None:
+    """Decisions and the JSON made of them are equal, request by request."""
+    answers = engine.decide_json(request_lines(requests))
+    assert len(answers) == len(requests)
+    for request, answer in zip(requests, answers, strict=True):
+        assert not isinstance(answer, RequestError), (request.id, answer)
+        decision, as_json = answer
+        expected = reference.decide(request)
+        assert decision == expected, request.id
+        if decision.status == "ok":
+            assert as_json == {"id": request.id, **expected.to_json(), "edgewise": as_json["edgewise"]}, request.id
+
+
+def test_example_traffic(wasmtime_engine: CoreModuleEngine, workerd_engine: WorkerdEngine) -> None:
+    assert_identical(list(read_traffic(TRAFFIC)), wasmtime_engine, workerd_engine)
+
+
+def test_real_prompts(wasmtime_engine: CoreModuleEngine, workerd_engine: WorkerdEngine) -> None:
+    requests = sampled_requests(REAL_PROMPTS)
+    assert len(requests) >= REAL_PROMPTS
+    assert_identical(requests, wasmtime_engine, workerd_engine)
+
+
+CONFIGS = sorted((ROOT / "examples" / "configs").glob("*.toml"))
+
+
+@pytest.fixture
+def restored(workerd_engine: WorkerdEngine) -> Iterator[WorkerdEngine]:
+    yield workerd_engine
+    workerd_engine.load_policy(pack_policy(load_config()))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.stem)
+def test_other_policies(config: object, restored: WorkerdEngine) -> None:
+    blob = pack_policy(load_config(str(config)))
+    reference = CoreModuleEngine()
+    reference.load_policy(blob)
+    restored.load_policy(blob)
+    assert_identical(list(read_traffic(TRAFFIC))[:60], reference, restored)
+
+
+def test_a_refused_policy_is_an_error(workerd_engine: WorkerdEngine) -> None:
+    with pytest.raises(EngineError, match="the core refused the policy: not a policy"):
+        workerd_engine.load_policy(bytes(8))
+    assert workerd_engine.decide(Request.parse({"text": "hello"})).status == "ok"

@@ -1,0 +1,45 @@
+"""The Worker for tests: bundled once a session, and served by real workerd on a free port."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgewise.config import load_config
+from edgewise.packing import pack_policy
+from edgewise_build.checkout import COMPONENT
+from edgewise_build.errors import BuildError
+from edgewise_build.worker import TEST_ENTRY, WorkerBundle, bundle, bundle_entry
+from edgewise_build.workerd import Workerd, WorkerdEngine, workerd_binary
+
+
+@pytest.fixture(scope="session")
+def worker_bundle(tmp_path_factory: pytest.TempPathFactory) -> WorkerBundle:
+    """The shipped Worker with the default catalogue, as it would be uploaded."""
+    if not COMPONENT.exists():
+        pytest.skip("the component has not been built: run `make build`")
+    try:
+        workerd_binary()
+    except BuildError as error:
+        pytest.skip(str(error))
+    return bundle(COMPONENT, pack_policy(load_config()), tmp_path_factory.mktemp("worker"))
+
+
+@pytest.fixture(scope="session")
+def worker(worker_bundle: WorkerBundle) -> Iterator[Workerd]:
+    """The shipped Worker in workerd."""
+    with Workerd(worker_bundle.folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def workerd_bundle(worker_bundle: WorkerBundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Worker with the doors for tests; it shares the generated files with `worker_bundle`."""
+    return bundle_entry(TEST_ENTRY, tmp_path_factory.mktemp("workerd")).folder
+
+
+@pytest.fixture(scope="session")
+def workerd_engine(workerd_bundle: Path) -> Iterator[WorkerdEngine]:
+    """The component in workerd as an engine; it holds the default catalogue's policy."""
+    with WorkerdEngine(workerd_bundle) as engine:
+        yield engine
