@@ -21,10 +21,11 @@ TAIL_TOKENS, TAIL_BYTES = 128, 640
 PRIOR_TOKENS, PRIOR_BYTES = 64, 320
 MAX_MESSAGES_READ = 256
 MAX_HARNESS_BYTES = 32768
-"""How far the ends of harness blocks are searched for, all blocks of a request together."""
+"""How far the ends of harness blocks are searched for, all blocks and trailing spaces of a request together."""
 
 _LESS_THAN, _GREATER_THAN, _SLASH = ord("<"), ord(">"), ord("/")
 _MAX_TAG_BYTES = 96
+_MAX_NAME_BYTES = 32
 
 
 def _hash_name(name: str) -> int:
@@ -96,8 +97,12 @@ def read_ask(messages: Records[Message], text: U8, ask: Ask) -> None:
 
 def _read_turn(message: Message, text: U8, ask: Ask) -> None:
     start = message.content.start
-    end = _trim_trailing_blocks(text, start, start + message.content.length, ask)
-    if ask.segment_count == ASK_SEGMENTS or not _is_visible(text, start, end):
+    end = start + message.content.length
+    if ask.segment_count == ASK_SEGMENTS:
+        ask.user_turns += 1 if _is_visible(text, start, end) else 0
+        return
+    end = _trim_trailing_blocks(text, start, end, ask)
+    if not _is_visible(text, start, end):
         return
     segment = ask.segments[ask.segment_count]
     segment.start = ask.length
@@ -192,15 +197,15 @@ def _tag_length(text: U8, index: int, end: int) -> int:
 
 
 def _tag_name(text: U8, index: int, end: int) -> int:
-    """The hash of the tag's name, lower-cased, up to a space, a slash or the bracket."""
+    """The hash of the tag's name, lower-cased, up to a space, a slash or a bracket."""
     value = 0
-    position = index
-    while position < end and text[position] > 32 and text[position] != _GREATER_THAN and text[position] != _SLASH:
+    for position in range(index, min(end, index + _MAX_NAME_BYTES)):
         byte = text[position]
+        if byte <= 32 or byte == _LESS_THAN or byte == _GREATER_THAN or byte == _SLASH:
+            return value
         if 65 <= byte <= 90:
             byte += 32
         value = (value * 31 + byte) & 0xFFFFFFFF
-        position += 1
     return value
 
 
@@ -219,51 +224,72 @@ def _contains_wrapper(name: int) -> bool:
 
 
 def _block_end(text: U8, index: int, end: int, name: int, ask: Ask) -> int:
-    """Just after the closing tag of the named block; where none is in reach, just after the opening tag."""
+    """Just after the closing tag of the named block, in which blocks of its own name may be nested.
+
+    Where the tags do not pair, just after the first closing tag; where none is in reach, just after the opening tag.
+    """
     position = index
+    first_end = index
+    depth = 1
     while position + 2 < end and ask.harness_budget > 0:
         ask.harness_budget -= 1
-        if text[position] == _LESS_THAN and text[position + 1] == _SLASH and _tag_name(text, position + 2, end) == name:
-            return position + max(1, _tag_length(text, position, end))
+        if text[position] == _LESS_THAN:
+            closing = 1 if text[position + 1] == _SLASH else 0
+            if _tag_name(text, position + 1 + closing, end) == name:
+                depth += 1 - 2 * closing
+                after = position + max(1, _tag_length(text, position, end))
+                if depth == 0:
+                    return after
+                if closing == 1 and first_end == index:
+                    first_end = after
         position += 1
-    return index
+    return first_end
 
 
 def _trim_trailing_blocks(text: U8, start: int, end: int, ask: Ask) -> int:
     """Where the turn ends once the blocks that a harness appended to it are left out."""
-    trimmed = _trim_spaces(text, start, end)
+    trimmed = _trim_spaces(text, start, end, ask)
     while trimmed > start and text[trimmed - 1] == _GREATER_THAN:
         block = _trailing_block_start(text, start, trimmed, ask)
         if block == trimmed:
             return trimmed
-        trimmed = _trim_spaces(text, start, block)
+        trimmed = _trim_spaces(text, start, block, ask)
     return trimmed
 
 
-def _trim_spaces(text: U8, start: int, end: int) -> int:
+def _trim_spaces(text: U8, start: int, end: int, ask: Ask) -> int:
     trimmed = end
-    while trimmed > start and end - trimmed < TAIL_BYTES and text[trimmed - 1] <= 32:
+    while trimmed > start and ask.harness_budget > 0 and end - trimmed < TAIL_BYTES and text[trimmed - 1] <= 32:
+        ask.harness_budget -= 1
         trimmed -= 1
     return trimmed
 
 
 def _trailing_block_start(text: U8, start: int, end: int, ask: Ask) -> int:
     """Where the harness block that ends at `end` begins; `end` itself where there is none."""
-    closing = max(start, end - _MAX_TAG_BYTES)
-    while closing < end and not (text[closing] == _LESS_THAN and closing + _tag_length(text, closing, end) == end):
-        closing += 1
-    if closing + 1 >= end or text[closing + 1] != _SLASH:
+    closing = end - 1
+    while closing > start and end - closing < _MAX_TAG_BYTES and text[closing] != _LESS_THAN:
+        closing -= 1
+    if text[closing] != _LESS_THAN or text[closing + 1] != _SLASH or closing + _tag_length(text, closing, end) != end:
         return end
     name = _tag_name(text, closing + 2, end)
     if not _contains_block(name):
         return end
     position = closing
+    last_start = end
+    depth = 1
     while position > start and ask.harness_budget > 0:
         ask.harness_budget -= 1
         position -= 1
-        if text[position] == _LESS_THAN and _tag_name(text, position + 1, closing) == name:
-            return position
-    return end
+        if text[position] == _LESS_THAN:
+            inner = 1 if text[position + 1] == _SLASH else 0
+            if _tag_name(text, position + 1 + inner, closing) == name:
+                depth += 2 * inner - 1
+                if depth == 0:
+                    return position
+                if inner == 0 and last_start == end:
+                    last_start = position
+    return last_start
 
 
 def _is_visible(text: U8, start: int, end: int) -> bool:
