@@ -9,7 +9,9 @@ from edgewise.cli.bench import bench
 from edgewise.cli.build import build
 from edgewise.cli.classifier import evaluate, train
 from edgewise.cli.config import config
+from edgewise.cli.deploy import deploy
 from edgewise.cli.route import route
+from edgewise.cli.serve import serve
 from edgewise.cli.simulate import simulate
 from edgewise.errors import EdgewiseError
 
@@ -36,5 +38,5 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-for command in (route, simulate, bench, build, config, evaluate, train):
+for command in (route, simulate, serve, bench, build, deploy, config, evaluate, train):
     main.add_command(command)

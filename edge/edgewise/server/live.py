@@ -1,0 +1,51 @@
+"""The router that answers now, and how another one takes its place while requests are being answered."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from edgewise.errors import EdgewiseError
+from edgewise.router import Router
+
+_log = logging.getLogger("edgewise.server")
+
+
+class LiveRouter:
+    """Holds the current `Router` of a configuration file, or of the default catalogue.
+
+    A request takes `router` once and keeps it to its end, so a reload never changes a request that is being answered.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        EngineError: the compiled module is missing or does not fit.
+    """
+
+    def __init__(self, config: Path | None = None) -> None:
+        self.config = config
+        self.router = Router(config)
+        self._turn = asyncio.Lock()
+        self._wanted = False
+
+    async def reload(self) -> None:
+        """Read the file again and swap its router in; where that fails, log why and keep the one that answers.
+
+        The new router is made beside the event loop. Calls that wait for a reload under way share the next one.
+        """
+        self._wanted = True
+        async with self._turn:
+            if not self._wanted:
+                return
+            self._wanted = False
+            try:
+                self.router = await asyncio.to_thread(Router, self.config)
+            except EdgewiseError as error:
+                _log.error("the old configuration stays: %s", error)
+            except Exception:
+                _log.exception("the old configuration stays: reloading failed")
+            else:
+                _log.info("reloaded: %s", self.describe())
+
+    def describe(self) -> str:
+        """What answers now, for people."""
+        count = len(self.router.config.models)
+        return f"{count} model{'s' if count != 1 else ''} of {self.config or 'the default catalogue'}"
