@@ -1,5 +1,7 @@
 """The build's one error."""
 
+from edgewise.errors import EdgewiseError
 
-class BuildError(Exception):
+
+class BuildError(EdgewiseError):
     """The build stopped; the message says where, and what to do."""

@@ -1,5 +1,7 @@
 """`edgewise bench`: latency percentiles, sizes and cold starts."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -8,6 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from edgewise import bench as measuring
+from edgewise.errors import EdgewiseError
 
 
 def _parse_tokens(_: click.Context, __: click.Parameter, value: str) -> list[int]:
@@ -36,7 +39,8 @@ def bench(runtimes: tuple[str, ...], tokens: list[int], n: int, as_json: bool, o
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("measuring", total=len(runtimes) * len(tokens))
         for runtime in runtimes:
-            rows += measuring.bench(runtime, tokens, n, lambda: progress.advance(task))
+            measure = _in_workerd() if runtime == "workerd" else partial(measuring.bench, runtime)
+            rows += measure(tokens, n, lambda: progress.advance(task))
     report = measuring.report(rows)
     if output is not None:
         output.write_text(report + "\n", encoding="utf-8")
@@ -45,6 +49,15 @@ def bench(runtimes: tuple[str, ...], tokens: list[int], n: int, as_json: bool, o
         return
     console.print(_table(rows))
     console.print(f"{measuring.machine()}; commit {measuring.commit() or 'unknown'}; us are microseconds, p50 / p99")
+
+
+def _in_workerd() -> Callable[[list[int], int, Callable[[], None]], Iterator[measuring.Row]]:
+    """The bench of the Worker, which is in the build and needs a checkout with Node packages."""
+    try:
+        from edgewise_build.worker_bench import bench as bench_worker
+    except ImportError as error:
+        raise EdgewiseError(f"the bench in workerd needs `pip install 'edgewise[build]'` ({error.name} is missing)") from None
+    return bench_worker
 
 
 def _table(rows: list[measuring.Row]) -> Table:

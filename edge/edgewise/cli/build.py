@@ -19,14 +19,10 @@ from edgewise.errors import EdgewiseError
 def build(backend: str, target: str, output: Path | None, as_json: bool) -> None:
     """Compile the routing core and its weights to WebAssembly, and print the sizes."""
     try:
-        from edgewise_build.errors import BuildError
         from edgewise_build.targets import build_target
     except ImportError as error:
         raise EdgewiseError(f"building needs `pip install 'edgewise[build]'` ({error.name} is missing)") from None
-    try:
-        made = build_target(target, output)
-    except BuildError as error:
-        raise EdgewiseError(str(error)) from None
+    made = build_target(target, output)
     if as_json:
         sizes = {"bytes": made.size, "gzip_bytes": made.gzip_size}
         click.echo(json.dumps({"backend": backend, "target": target, "path": str(made.path), **sizes}, indent=2))
