@@ -222,8 +222,10 @@ def _utility(request: Request, policy: Policy, model: Model, region: int, object
 
 
 def _drop(code: int, model: Model, value: int, memory: Memory) -> int:
+    """Count and note a model that cannot serve; the last place among the reasons is kept for the choice's own."""
     memory.decision.dropped += 1
-    note_model(code, model, value, memory)
+    if memory.reason_count < MAX_REASONS - 1:
+        note_model(code, model, value, memory)
     return INFEASIBLE
 
 
