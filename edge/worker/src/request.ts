@@ -134,7 +134,7 @@ function countCharacters(text: string, end: number): number {
 
 function readInteger(value: unknown, place: string, maximum: number): number {
   if (value === undefined) return 0;
-  if (typeof value !== "number") throw new RequestError("Input should be a valid integer", place);
+  if (typeof value !== "number") throw notANumber(value, "integer", place);
   if (!Number.isInteger(value)) {
     throw new RequestError("Input should be a valid integer, got a number with a fractional part", place);
   }
@@ -143,9 +143,15 @@ function readInteger(value: unknown, place: string, maximum: number): number {
 
 function readBudget(value: unknown): bigint {
   if (value === undefined) return 0n;
-  if (typeof value !== "number") throw new RequestError("Input should be a valid number", "budget_usd");
+  if (typeof value !== "number") throw notANumber(value, "number", "budget_usd");
   if (!Number.isFinite(value)) throw new RequestError("Input should be a finite number", "budget_usd");
   return BigInt(roundHalfEven(checkRange(value, "budget_usd", MAX_BUDGET_USD) * PICODOLLARS_PER_DOLLAR));
+}
+
+/** Text and truth values that only read like a number are refused like everything else. */
+function notANumber(value: unknown, kind: string, place: string): RequestError {
+  const isClose = typeof value === "string" || typeof value === "boolean";
+  return new RequestError(isClose ? "Input should be a number" : `Input should be a valid ${kind}`, place);
 }
 
 function checkRange(value: number, place: string, maximum: number): number {
@@ -170,6 +176,9 @@ function readNeeds(value: unknown): Needs {
 function readChoice<Choice extends string>(value: unknown, place: string, choices: readonly Choice[]): Choice {
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;
+  if (typeof value === "string" && !value.isWellFormed()) {
+    throw new RequestError("Input should be a valid string, unable to parse raw data as a unicode string", place);
+  }
   const quoted = choices.map((choice) => `'${choice}'`);
   throw new RequestError(`Input should be ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`, place);
 }

@@ -109,6 +109,8 @@ const WRONG = [
   [{ text: "a", budget_usd: 2e6 }, "budget_usd", /less than or equal to 1000000/],
   [{ text: "a", budget_usd: Infinity }, "budget_usd", /finite/],
   [{ text: "a", max_tokens: 1.5 }, "max_tokens", /valid integer, got a number with a fractional part/],
+  [{ text: "a", max_tokens: "5" }, "max_tokens", /Input should be a number/],
+  [{ text: "a", budget_usd: true }, "budget_usd", /Input should be a number/],
   [{ text: "a", max_tokens: 2 ** 31 }, "max_tokens", /less than or equal to 2147483647/],
   [{ text: "a", latency_slo_ms: -1 }, "latency_slo_ms", /greater than or equal to 0/],
   [{ text: "a", tier: "gold" }, "tier", /'unset', 'free', 'pro' or 'enterprise'/],
