@@ -18,7 +18,7 @@ from edgewise_build.checkout import COMPONENT
 from edgewise_build.worker import TEST_ENTRY, bundle, bundle_entry
 from edgewise_build.workerd import WorkerdEngine, request_json
 
-BATCH_MS = 8.0
+BATCH_MS = 1.5
 STARTS = 50
 
 _WARM_UP_CALLS = 200
