@@ -34,11 +34,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 def create_app(live: LiveRouter, *, max_body_bytes: int = MAX_BODY_BYTES) -> Starlette:
     """The application that answers with the decisions of a router, whichever it holds when a request comes."""
     endpoints = Endpoints(live, max_body_bytes)
-    return Starlette(
+    app = Starlette(
         routes=endpoints.routes(),
         middleware=[Middleware(AccessLog)],
         exception_handlers={HTTPException: _explain_routing},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 class Endpoints:

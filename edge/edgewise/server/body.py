@@ -30,7 +30,7 @@ async def read_body(request: Request, limit: int, seconds: float = BODY_SECONDS)
                     continue
                 pieces.clear()
                 if size > limit * _DISCARDED_LIMITS:
-                    break
+                    raise body_too_large(limit, cut=True)
     except TimeoutError:
         raise body_too_slow(seconds) from None
     if size > limit:

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from edgewise.errors import NoFeasibleModelError, RequestError
 
+_CLOSE = {"connection": "close"}
 _FIELD = re.compile(r"([a-z_]+(?:\[\d+\]|\.[a-z_]+)*): ")
 
 
@@ -45,16 +46,17 @@ def bad_request(message: str) -> HttpError:
     return HttpError(400, "invalid_request_error", message, field[1] if field else None)
 
 
-def body_too_large(limit: int) -> HttpError:
-    """413: the body has more bytes than the limit."""
+def body_too_large(limit: int, *, cut: bool = False) -> HttpError:
+    """413: the body has more bytes than the limit. `cut`: it was not read to its end, so the connection ends."""
     size = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit} bytes"
-    return HttpError(413, "request_too_large_error", f"the body is larger than the {size} that are read")
+    message = f"the body is larger than the {size} that are read"
+    return HttpError(413, "request_too_large_error", message, headers=_CLOSE if cut else None)
 
 
 def body_too_slow(seconds: float) -> HttpError:
     """408: the body did not arrive in time; the connection ends with the answer."""
     message = f"the body did not arrive within {seconds:g} s"
-    return HttpError(408, "timeout_error", message, headers={"connection": "close"})
+    return HttpError(408, "timeout_error", message, headers=_CLOSE)
 
 
 def from_edgewise(error: RequestError | NoFeasibleModelError) -> HttpError:
