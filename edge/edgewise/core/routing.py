@@ -11,7 +11,7 @@ from edgewise.core.labels import (
     TASK_COUNT,
 )
 from edgewise.core.language import identify
-from edgewise.core.layout import MAX_FALLBACKS, MAX_REASONS, Memory, Request, Weights
+from edgewise.core.layout import MAX_FALLBACKS, MAX_REASONS, Decision, Memory, Request, Weights
 from edgewise.core.policy import POLICY_MAGIC, Model, Policy, choose, note
 from edgewise.core.signals import count_input_tokens, derive_task, expect_output_tokens, last_turn_tokens
 from edgewise.core.transcript import Message, read_ask
@@ -62,9 +62,34 @@ def _clear(memory: Memory) -> None:
     decision.cost = 0
     decision.ttft_ms = 0
     decision.dropped = 0
-    decision.abstained = 0
+    _clear_signals(decision)
     memory.chain_length = 0
     memory.reason_count = 0
+
+
+def _clear_signals(decision: Decision) -> None:
+    """A request that is not read shows nothing of the request before it."""
+    for task in range(TASK_COUNT):
+        decision.task_scores[task] = 0
+    decision.task = 0
+    decision.cluster = 0
+    decision.domain = 0
+    decision.domain_score = 0
+    decision.code = 0
+    decision.difficulty = 0
+    decision.recency = 0
+    decision.harm = 0
+    decision.jailbreak = 0
+    decision.pii = 0
+    decision.language = 0
+    decision.language_score = 0
+    decision.script = 0
+    decision.confidence = 0
+    decision.abstained = 0
+    decision.truncated = 0
+    decision.user_turns = 0
+    decision.input_tokens = 0
+    decision.output_tokens = 0
 
 
 def _clear_span(span: Span) -> None:
