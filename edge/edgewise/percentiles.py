@@ -9,5 +9,5 @@ def percentile(values: Sequence[float], share: float) -> float:
     if not values:
         return 0.0
     ordered = sorted(values)
-    rank = math.ceil(len(ordered) * share)
+    rank = math.ceil(round(len(ordered) * share, 6))  # 100 * 0.07 is a little more than 7
     return ordered[max(0, rank - 1)]

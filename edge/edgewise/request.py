@@ -66,6 +66,11 @@ class Request(BaseModel):
     session: Text = ""
     at_ms: int = Field(default=0, ge=0, le=2**53)
 
+    @property
+    def budget(self) -> int:
+        """The budget in picodollars; 0 where none was given, at least 1 where one was."""
+        return max(round(self.budget_usd * PICODOLLARS_PER_DOLLAR), 1 if self.budget_usd > 0 else 0)
+
     @model_validator(mode="before")
     @classmethod
     def _read_shorthands(cls, data: Any) -> Any:
@@ -80,8 +85,9 @@ class Request(BaseModel):
         if isinstance(fields.get("messages"), (list, tuple)):
             needs: set[str] = set()
             fields["messages"] = [message for one in fields["messages"] for message in _read_parts(one, needs)]
-            if needs:
-                fields["needs"] = [*fields.get("needs", ()), *needs]
+            given = fields.get("needs", ())
+            if needs and isinstance(given, (list, tuple, set, frozenset)):
+                fields["needs"] = [*given, *needs]
         return fields
 
     @classmethod
@@ -91,6 +97,8 @@ class Request(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise RequestError(_explain(error)) from None
+        except RecursionError:
+            raise RequestError("messages: nested too deeply") from None
 
 
 def _read_parts(message: Any, needs: set[str]) -> list[Any]:
@@ -106,7 +114,7 @@ def _read_parts(message: Any, needs: set[str]) -> list[Any]:
     texts: list[str] = []
     results: list[str] = []
     for part in content:
-        kind = part.get("type", "") if isinstance(part, dict) else ""
+        kind = str(part.get("type")) if isinstance(part, dict) else ""
         if kind == "tool_result":
             results.append(_text_of(part.get("content")))
         elif "image" in kind:
@@ -165,7 +173,7 @@ def pack_request(request: Request, base: int) -> bytes:
     record.objective = OBJECTIVES.index(request.objective)
     record.max_output_tokens = request.max_tokens
     record.latency_slo_ms = request.latency_slo_ms
-    record.budget = round(request.budget_usd * PICODOLLARS_PER_DOLLAR)
+    record.budget = request.budget
     record.at_ms = request.at_ms
     rows = []
     for message, content in zip(request.messages, contents, strict=True):

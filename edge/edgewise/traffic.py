@@ -10,17 +10,22 @@ from edgewise.request import Request
 
 def read_traffic(path: Path) -> Iterator[Request]:
     """The requests of a file, in order; blank lines are skipped. Raises RequestError naming file and line."""
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield parse_request(line, f"{path}:{number}")
+                yield parse_request(line.rstrip("\r\n"), str(path), number)
 
 
-def parse_request(text: str, place: str) -> Request:
-    """The request in a piece of JSON. Raises RequestError that begins with `place`."""
+def parse_request(text: str, name: str, line: int = 1) -> Request:
+    """The request in a piece of JSON that begins at a line of the named file. Raises RequestError naming file and line."""
     try:
         return Request.parse(json.loads(text))
     except json.JSONDecodeError as error:
+        place = f"{name}:{line + error.lineno - 1}"
         raise RequestError(f"{place}: not JSON: {error.msg} at column {error.colno}") from None
     except RequestError as error:
-        raise RequestError(f"{place}: {error}") from None
+        raise RequestError(f"{name}:{line}: {error}") from None
+    except RecursionError:
+        raise RequestError(f"{name}:{line}: not a request: nested too deeply") from None
+    except ValueError as error:
+        raise RequestError(f"{name}:{line}: not JSON: {error}") from None

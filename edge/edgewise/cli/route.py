@@ -45,7 +45,7 @@ def route(
         raise click.UsageError('give one of: a text, --request FILE, or --batch FILE; try: edgewise route "hello"')
     router = Router(config)
     if batch is not None:
-        _route_batch(router, batch)
+        _route_batch(router, batch, _given(constraints))
         return
     request = _read_request(text, request_file, constraints)
     decision = router.decide(request)
@@ -56,7 +56,7 @@ def route(
 
 
 def _read_request(text: str | None, file: Path | None, constraints: dict[str, Any]) -> Request:
-    given = {name: value for name, value in constraints.items() if value not in (None, ())}
+    given = _given(constraints)
     if file is not None:
         request = parse_request(file.read_text(encoding="utf-8", errors="surrogateescape"), str(file))
         return Request.parse({**request.model_dump(exclude_unset=True), **given})
@@ -64,9 +64,15 @@ def _read_request(text: str | None, file: Path | None, constraints: dict[str, An
     return Request.parse({"text": content, **given})
 
 
-def _route_batch(router: Router, batch: Path) -> None:
+def _given(constraints: dict[str, Any]) -> dict[str, Any]:
+    """The constraints that the command line gives: they hold in place of the request's own."""
+    return {name: value for name, value in constraints.items() if value not in (None, ())}
+
+
+def _route_batch(router: Router, batch: Path, given: dict[str, Any]) -> None:
     """One line for each request, in order; a request that no model can serve gets a line with its error."""
-    for request in read_traffic(batch):
+    for read in read_traffic(batch):
+        request = Request.parse({**read.model_dump(exclude_unset=True), **given}) if given else read
         try:
             line = as_dict(request, router.decide(request), router)
         except NoFeasibleModelError as error:

@@ -145,7 +145,8 @@ function readBudget(value: unknown): bigint {
   if (value === undefined) return 0n;
   if (typeof value !== "number") throw notANumber(value, "number", "budget_usd");
   if (!Number.isFinite(value)) throw new RequestError("Input should be a finite number", "budget_usd");
-  return BigInt(roundHalfEven(checkRange(value, "budget_usd", MAX_BUDGET_USD) * PICODOLLARS_PER_DOLLAR));
+  const budget = roundHalfEven(checkRange(value, "budget_usd", MAX_BUDGET_USD) * PICODOLLARS_PER_DOLLAR);
+  return BigInt(value > 0 ? Math.max(1, budget) : budget); // 0 means that there is none
 }
 
 /** Text and truth values that only read like a number are refused like everything else. */
