@@ -3,10 +3,10 @@
 // Writes router.js (the glue, minified), router.core.wasm (imported as a WebAssembly.Module), and their types.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { transpile } from "@bytecodealliance/jco";
+import { transpileBytes } from "@bytecodealliance/jco-transpile";
 
 const [component, folder] = process.argv.slice(2);
-const { files, imports } = await transpile(new Uint8Array(await readFile(component)), {
+const { files, imports } = await transpileBytes(new Uint8Array(await readFile(component)), {
   name: "router",
   instantiation: "sync",
   minify: true,

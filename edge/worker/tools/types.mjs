@@ -2,12 +2,13 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { componentEmbed, componentNew, transpile } from "@bytecodealliance/jco";
+import { transpileBytes } from "@bytecodealliance/jco-transpile";
+import { componentEmbed, componentNew } from "@bytecodealliance/jco-transpile/wasm-tools";
 
 const worker = join(dirname(fileURLToPath(import.meta.url)), "..");
 const witSource = await readFile(join(worker, "..", "wit", "router.wit"), "utf8");
 const placeholder = await componentNew(await componentEmbed({ dummy: true, witSource, world: "router" }), []);
-const { files } = await transpile(placeholder, { name: "router", instantiation: "sync", wasiShim: false });
+const { files } = await transpileBytes(placeholder, { name: "router", instantiation: "sync", wasiShim: false });
 for (const [name, content] of Object.entries(files)) {
   if (!name.endsWith(".d.ts")) continue;
   const target = join(worker, "generated", name);

@@ -1,6 +1,6 @@
 // Wraps a core module as a component: node tools/wrap.mjs CORE.wasm WORLD.wit COMPONENT.wasm
 import { readFile, writeFile } from "node:fs/promises";
-import { componentEmbed, componentNew } from "@bytecodealliance/jco";
+import { componentEmbed, componentNew } from "@bytecodealliance/jco-transpile/wasm-tools";
 
 const [core, wit, component] = process.argv.slice(2);
 const embedded = await componentEmbed({
