@@ -91,7 +91,8 @@ class FlyApp:
 
     def _check_together(self) -> Iterator[Check]:
         yield self._check_ports()
-        yield self._check_host()
+        if command_of(self.stages[-1]):
+            yield self._check_host()
         yield self._check_sources()
         yield from self.check_wheel()
 
@@ -101,8 +102,9 @@ class FlyApp:
         if not isinstance(internal, int):
             return problem("http_service.internal_port", f"missing; write {DEFAULT_PORT}")
         health = [port for word in health_command_of(final) for port in _PORT_IN_URL.findall(word)]
+        command = command_of(final)
         places = {
-            "CMD": [_option(command_of(final), "--port") or str(DEFAULT_PORT)],
+            "CMD": [_option(command, "--port") or str(DEFAULT_PORT)] if command else [],
             "EXPOSE": [port.partition("/")[0] for one in final.all("EXPOSE") for port in one.value.split()],
             "HEALTHCHECK": health,
         }
