@@ -20,6 +20,7 @@ BUILTINS = {"abs", "len", "max", "min", "range"}
 _ADVICE: dict[type[ast.AST], str] = {
     ast.AnnAssign: "a local needs no annotation; write a plain assignment",
     ast.Assert: "the core cannot raise; check with an if, or in a test",
+    ast.AsyncFunctionDef: "the core never waits; let the host do it",
     ast.AsyncFor: "the core never waits; let the host do it",
     ast.AsyncWith: "the core never waits; let the host do it",
     ast.Await: "the core never waits; let the host do it",
@@ -45,6 +46,7 @@ _ADVICE: dict[type[ast.AST], str] = {
     ast.Slice: "no slices; pass the buffer with a start and a length",
     ast.Starred: "no unpacking of unknown length; name each argument",
     ast.Try: "nothing raises in the core; check before you do it",
+    ast.TryStar: "nothing raises in the core; check before you do it",
     ast.With: "no context managers; the host does I/O",
     ast.Yield: "no generators; write a for loop",
     ast.YieldFrom: "no generators; write a for loop",
@@ -97,6 +99,8 @@ def check_function(function: FunctionType) -> list[Problem]:
     name = "/".join(file.parts[-3:])
     first = function.__code__.co_firstlineno - 1
     definition = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    if isinstance(definition, ast.AsyncFunctionDef):
+        return [Problem(name, first + definition.lineno, _ADVICE[ast.AsyncFunctionDef])]
     assert isinstance(definition, ast.FunctionDef)
     problems = [*_signature(function, definition), *_body(function, definition)]
     return [Problem(name, first + line, advice) for line, advice in sorted(problems)]

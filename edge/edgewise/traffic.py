@@ -17,7 +17,7 @@ def read_traffic(path: Path) -> Iterator[Request]:
 
 
 def parse_request(text: str, name: str, line: int = 1) -> Request:
-    """The request in a piece of JSON that begins at a line of the named file. Raises RequestError naming file and line."""
+    """The request in JSON that begins at a line of the named file. Raises RequestError naming file and line."""
     try:
         return Request.parse(json.loads(text))
     except json.JSONDecodeError as error:
