@@ -68,7 +68,6 @@ function noFeasibleModel(decision: Decision, phrases: Phrases): Response {
 function explain(error: unknown): Response {
   if (error instanceof MethodError) return errorResponse(error, {}, { allow: error.allowed.join(", ") });
   if (error instanceof HttpError) return errorResponse(error);
-  if (error instanceof RangeError) return errorResponse(new RequestError("the request is nested too deeply"));
   console.error(error);
   return errorResponse(new HttpError(500, "server_error", "the router failed; the Worker's log says why"));
 }

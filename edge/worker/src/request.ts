@@ -65,11 +65,20 @@ function expandShorthands(data: Fields): Fields {
   }
   if (Array.isArray(fields["messages"])) {
     const needs = new Set<string>();
-    fields["messages"] = fields["messages"].flatMap((message) => splitParts(message, needs));
+    fields["messages"] = splitMessages(fields["messages"], needs);
     const stated = fields["needs"] ?? [];
     if (needs.size > 0 && Array.isArray(stated)) fields["needs"] = [...stated, ...needs];
   }
   return fields;
+}
+
+function splitMessages(messages: unknown[], needs: Set<string>): unknown[] {
+  try {
+    return messages.flatMap((message) => splitParts(message, needs));
+  } catch (error) {
+    if (error instanceof RangeError) throw new RequestError("nested too deeply", "messages");
+    throw error;
+  }
 }
 
 /** A message whose content comes in parts, as messages of plain text: tool results become turns of the tool. */

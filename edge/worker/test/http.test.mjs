@@ -66,7 +66,7 @@ describe("the host around the real component", { skip }, () => {
     const content = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
     const body = `{"messages": [{"role": "user", "content": [{"type": "tool_result", "content": ${content}}]}]}`;
     const answer = await ask(await createHost(), "POST", "/v1/route", body);
-    assert.deepEqual([answer.status, answer.body.error.message], [400, "the request is nested too deeply"]);
+    assert.deepEqual([answer.status, answer.body.error.message], [400, "messages: nested too deeply"]);
   });
 
   test("other paths and methods are 404 and 405", async () => {
