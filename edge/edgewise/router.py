@@ -64,5 +64,7 @@ def no_feasible_model(decision: Decision) -> NoFeasibleModelError:
     """The error that lists why each model was dropped, as far as the decision's reasons reach."""
     dropped = [(reason.model, reason.text) for reason in decision.reasons if reason.model]
     more = decision.dropped - len(dropped)
-    lines = [f"  {text}" for _, text in dropped] + ([f"  ... and {more} more"] if more > 0 else [])
+    about_request = [reason.text for reason in decision.reasons if not reason.model]
+    lines = [f"  {text}" for text in (*about_request, *(text for _, text in dropped))]
+    lines += [f"  ... and {more} more"] if more > 0 else []
     return NoFeasibleModelError("no model can serve this request:\n" + "\n".join(lines), dropped)

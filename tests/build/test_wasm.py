@@ -1,0 +1,58 @@
+"""Linking: what survives to the linker is named."""
+
+import pytest
+import wasmtime
+
+from edgewise_build.wasm import LinkError, compile_modules, link
+
+CALLER = """
+declare i32 @{symbol}(i32)
+
+define i32 @decide(i32 %x) {{
+  %y = call i32 @{symbol}(i32 %x)
+  ret i32 %y
+}}
+"""
+
+
+@pytest.mark.parametrize("symbol", ["PyErr_SetString", "NRT_Allocate", "memory_of_unknown_origin"])
+def test_a_symbol_that_nothing_defines_is_named(symbol):
+    with pytest.raises(LinkError, match=f"the core needs symbols that WebAssembly does not have: {symbol} "):
+        link(compile_modules([CALLER.format(symbol=symbol)]), ["decide"])
+
+
+def test_all_of_them_are_named_and_explained():
+    ir = CALLER.format(symbol="PyErr_SetString") + CALLER.format(symbol="NRT_decref").replace("@decide", "@other")
+    with pytest.raises(
+        LinkError, match=r"NRT_decref, PyErr_SetString \(Py\* and NRT_\* symbols come from Python objects"
+    ):
+        link(compile_modules([ir]), ["decide", "other"])
+
+
+def test_modules_are_linked_as_one():
+    double = "define i32 @double(i32 %x) {\n  %y = shl i32 %x, 1\n  ret i32 %y\n}"
+    data = link(compile_modules([CALLER.format(symbol="double"), double]), ["decide"])
+    store = wasmtime.Store()
+    module = wasmtime.Module(store.engine, data)
+    assert [export.name for export in module.exports] == ["memory", "decide"]
+    assert wasmtime.Instance(store, module, []).exports(store)["decide"](store, 21) == 42
+
+
+def test_a_host_layout_and_common_symbols_do_not_stand_in_the_way():
+    ir = """
+target datalayout = "e-m:e-p270:32:32-i64:64"
+target triple = "x86_64-unknown-linux-gnu"
+@shared = common global i32 0
+
+define i32 @decide(i32 %x) {
+  store i32 %x, ptr @shared
+  %y = load i32, ptr @shared
+  ret i32 %y
+}
+"""
+    assert link(compile_modules([ir]), ["decide"])[:4] == b"\0asm"
+
+
+def test_an_export_that_is_missing_is_an_error():
+    with pytest.raises(LinkError, match="symbol exported via --export not found: nothing"):
+        link(compile_modules(["define i32 @decide() {\n  ret i32 1\n}"]), ["nothing"])
