@@ -4,7 +4,7 @@ import re
 import struct
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edgewise.core.labels import NEEDS, OBJECTIVES, ROLES, TIERS
 from edgewise.core.layout import Request as RequestRecord
@@ -32,7 +32,16 @@ def _check_text(text: str) -> str:
     return text
 
 
+def _check_number(value: Any) -> Any:
+    """Refuse what only reads like a number: text and truth values."""
+    if isinstance(value, bool | str):
+        raise ValueError("Input should be a number")
+    return value
+
+
 Text = Annotated[str, AfterValidator(_check_text)]
+Integer = Annotated[int, BeforeValidator(_check_number)]
+Number = Annotated[float, BeforeValidator(_check_number)]
 
 
 class Message(BaseModel):
@@ -55,16 +64,16 @@ class Request(BaseModel):
 
     messages: tuple[Message, ...] = Field(min_length=1)
     id: Text = ""
-    max_tokens: int = Field(default=0, ge=0, le=2**31 - 1)
+    max_tokens: Integer = Field(default=0, ge=0, le=2**31 - 1)
     region: Text = ""
-    budget_usd: float = Field(default=0.0, ge=0.0, le=1e6, allow_inf_nan=False)
-    latency_slo_ms: int = Field(default=0, ge=0, le=2**31 - 1)
+    budget_usd: Number = Field(default=0.0, ge=0.0, le=1e6, allow_inf_nan=False)
+    latency_slo_ms: Integer = Field(default=0, ge=0, le=2**31 - 1)
     tier: Literal["unset", "free", "pro", "enterprise"] = "unset"
     tenant: Text = ""
     needs: frozenset[Need] = frozenset()
     objective: Literal["unset", "cost", "balanced", "quality", "latency"] = "unset"
     session: Text = ""
-    at_ms: int = Field(default=0, ge=0, le=2**53)
+    at_ms: Integer = Field(default=0, ge=0, le=2**53)
 
     @property
     def budget(self) -> int:
