@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgewise.core.layout import Weights
 from edgewise_build.checkout import WIT
 from edgewise_build.errors import BuildError
 from edgewise_build.node import run_tool
@@ -31,6 +32,8 @@ def compile_core(weights: bytes, folder: Path) -> bytes:
 
     Raises BuildError with the compiler's message.
     """
+    if len(weights) != Weights.size:
+        raise BuildError(f"the weights take {Weights.size} bytes, these are {len(weights)}")
     source, target = folder / "weights.bin", folder / "core.wasm"
     source.write_bytes(weights)
     command = [sys.executable, "-m", "edgewise_build.aot", str(source), str(target)]
