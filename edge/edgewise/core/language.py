@@ -549,6 +549,17 @@ def add_grams(table: LanguageTable, scratch: LanguageScratch) -> int:
     return known
 
 
+def add_languages(table: LanguageTable, script: int, known: int, scratch: LanguageScratch) -> None:
+    """Write the logits of the script's languages: the sum of `known` n-grams times each language's vector."""
+    for index in range(FIRST_CANDIDATE[script], FIRST_CANDIDATE[script + 1]):
+        language = CANDIDATES[index]
+        row = language * DIMENSIONS
+        logit = table.bias[language] * known
+        for dimension in range(DIMENSIONS):
+            logit += scratch.sums[dimension] * table.output[row + dimension]
+        scratch.logits[language] = logit
+
+
 def odds(difference: int, sharpness: int) -> int:
     """How likely a language is beside the best one, 65536 for equally: e to the minus `difference`, scaled."""
     step = difference * sharpness >> 16
@@ -570,13 +581,10 @@ def compare(table: LanguageTable, script: int, known: int, scratch: LanguageScra
     stop = FIRST_CANDIDATE[script + 1]
     best = second = UNDETERMINED
     best_logit = second_logit = -(1 << 40)
+    add_languages(table, script, known, scratch)
     for index in range(first, stop):
         language = CANDIDATES[index]
-        row = language * DIMENSIONS
-        logit = table.bias[language] * known
-        for dimension in range(DIMENSIONS):
-            logit += scratch.sums[dimension] * table.output[row + dimension]
-        scratch.logits[language] = logit
+        logit = scratch.logits[language]
         if logit > best_logit:
             second = best
             second_logit = best_logit
