@@ -5,7 +5,6 @@ in linear memory. `ComponentEngine` goes through the typed component interface, 
 `PythonEngine` runs the core's source itself.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,16 +13,15 @@ from wasmtime import component
 
 from edgewise.core.labels import NEEDS
 from edgewise.core.layout import Decision as DecisionRecord
-from edgewise.core.layout import Memory, Reason, Weights
+from edgewise.core.layout import Reason
 from edgewise.core.layout import Request as RequestRecord
-from edgewise.core.policy import POLICY_NOT_A_POLICY, POLICY_OK, POLICY_STATUSES, Model, Policy, check_policy
-from edgewise.core.routing import route
+from edgewise.core.policy import POLICY_STATUSES
 from edgewise.core.transcript import Message as MessageRecord
 from edgewise.core.types import Record, Span
 from edgewise.decision import Decision
 from edgewise.decision import Reason as DecisionReason
 from edgewise.errors import EngineError
-from edgewise.money import PICODOLLARS_PER_DOLLAR
+from edgewise.interpreted import InterpretedCore
 from edgewise.request import Request, pack_request
 
 INTERFACE = "edgewise:router/routing@0.1.0"
@@ -227,7 +225,7 @@ def _typed_request(request: Request) -> component.Record:
         objective=request.objective,
         max_output_tokens=request.max_tokens,
         latency_slo_ms=request.latency_slo_ms,
-        budget=round(request.budget_usd * PICODOLLARS_PER_DOLLAR),
+        budget=request.budget,
         at_ms=request.at_ms,
     )
 
@@ -252,24 +250,11 @@ class PythonEngine:
     runtime = "cpython"
 
     def __init__(self, weights: bytes) -> None:
-        self._weights = Weights.from_bytes(weights)
-        self._memory = Memory()
-        self._blob = bytearray(Policy.size)
-        self._policy = Policy()
-        self._models: Sequence[Model] = ()
+        self._core = InterpretedCore(weights)
 
     def load_policy(self, blob: bytes) -> None:
         """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
-        if len(blob) < Policy.size:
-            _check_status(POLICY_STATUSES[POLICY_NOT_A_POLICY])
-        policy = Policy.from_bytes(blob)
-        span = policy.models
-        room = (len(blob) - span.start) // Model.size if 0 <= span.start <= len(blob) else 0
-        models = [Model.from_bytes(blob, span.start + index * Model.size) for index in range(min(span.length, room))]
-        status = check_policy(policy, models, len(blob))
-        if status != POLICY_OK:
-            _check_status(POLICY_STATUSES[status])
-        self._blob, self._policy, self._models = bytearray(blob), policy, models
+        _check_status(POLICY_STATUSES[self._core.load_policy(blob)])
 
     def decide(self, request: Request) -> Decision:
         """Decide one request. Every status is returned, none raised."""
@@ -279,11 +264,7 @@ class PythonEngine:
             MessageRecord.from_bytes(packed, record.messages.start + index * MessageRecord.size)
             for index in range(record.messages.length)
         ]
-        memory = self._memory
-        route(memory, self._weights, self._policy, self._models, self._blob, record, messages, packed)
+        memory = self._core.route(record, messages, packed)
         fallbacks = memory.chain[1 : 1 + memory.decision.fallbacks.length]
         reasons = memory.reasons[: memory.decision.reasons.length]
-        return Decision.from_records(memory.decision, fallbacks, reasons, self._text)
-
-    def _text(self, span: Span) -> str:
-        return self._blob[span.start : span.start + span.length].decode()
+        return Decision.from_records(memory.decision, fallbacks, reasons, self._core.text_of)
