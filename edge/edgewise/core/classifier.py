@@ -175,9 +175,9 @@ def _find_slots(features: Features, fingerprints: U8, scratch: ClassifierScratch
     for run in range(ENDS):
         end = features.ends[run]
         while index < end:
-            mixed = (hashes[index] * 0x9E3779B1) & 0xFFFFFFFF
+            mixed = (hashes[index] * (0x9E3779B1 - 0x100000000)) & 0xFFFFFFFF
             mixed = mixed ^ (mixed >> 15)
-            mixed = (mixed * 0x85EBCA6B) & 0xFFFFFFFF
+            mixed = (mixed * (0x85EBCA6B - 0x100000000)) & 0xFFFFFFFF
             slot = (mixed * SLOTS) >> 32
             slots[count] = slot
             count += 1 if fingerprints[slot] == (mixed >> 4) & 0xFF else 0
