@@ -337,7 +337,7 @@ def test_reloads_that_wait_share_the_next_one(monkeypatch: pytest.MonkeyPatch) -
         made.append(1)
         return holder.router
 
-    monkeypatch.setattr(live, "Router", make)
+    monkeypatch.setattr(live, "_make_router", make)
 
     async def reload() -> None:
         await asyncio.gather(*(holder.reload() for _ in range(10)))

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from edgewise.errors import EdgewiseError
+from edgewise.request import Request
 from edgewise.router import Router
 
 _log = logging.getLogger("edgewise.server")
@@ -22,7 +23,7 @@ class LiveRouter:
 
     def __init__(self, config: Path | None = None) -> None:
         self.config = config
-        self.router = Router(config)
+        self.router = _make_router(config)
         self._turn = asyncio.Lock()
         self._wanted = False
 
@@ -37,7 +38,7 @@ class LiveRouter:
                 return
             self._wanted = False
             try:
-                self.router = await asyncio.to_thread(Router, self.config)
+                self.router = await asyncio.to_thread(_make_router, self.config)
             except EdgewiseError as error:
                 _log.error("the old configuration stays: %s", error)
             except Exception:
@@ -49,3 +50,10 @@ class LiveRouter:
         """What answers now, for people."""
         count = len(self.router.config.models)
         return f"{count} model{'s' if count != 1 else ''} of {self.config or 'the default catalogue'}"
+
+
+def _make_router(config: Path | None) -> Router:
+    """A router that has decided once, so that its first request does not wait for memory to be mapped."""
+    router = Router(config)
+    router.engine.decide(Request.parse({"text": "hello"}))
+    return router
