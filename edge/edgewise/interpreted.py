@@ -62,7 +62,7 @@ class InterpretedCore:
 
 
 def without_views(record: Record) -> None:
-    """Let an interpreter work faster on a record's arrays of numbers: lists and bytearrays instead of views of bytes."""
+    """Turn a record's arrays of numbers into lists and bytearrays, which an interpreter reads faster than views."""
     for field in record.fields:
         value = getattr(record, field.name)
         if isinstance(value, memoryview):

@@ -1,0 +1,466 @@
+"""The scan of an ask for its known n-grams, for an interpreter: words at once instead of byte by byte.
+
+`read_features`, `_find_slots` and `_sum_rows` of the core find the hashes of all n-grams, look each up, and add the
+rows of the known ones. Tokens repeat. So here a token is hashed and looked up once, and what it adds to the sums is kept;
+what depends on the words around it (pairs of words) is hashed for all words of a turn together, as lanes of one big
+integer. The sums are the same: `tests/build/test_guest.py` compares them for any text.
+"""
+
+import re
+import struct
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+from edgewise.core import classifier, features
+from edgewise.core.classifier import LANES, SLOTS, ClassifierScratch, ClassifierWeights
+from edgewise.core.features import (
+    DIGIT,
+    ENDS,
+    GRAM_HEAD_BYTES,
+    GRAM_TAIL_BYTES,
+    IDEOGRAPH,
+    LETTER,
+    MARK,
+    SHAPE_CHARACTERS,
+    SHAPE_LAST_MARK,
+    SHAPE_MARKS,
+    SHAPE_WORDS,
+    SHAPES,
+    SPACE,
+    ZONE_BYTES,
+    Features,
+)
+from edgewise.core.transcript import ASK_BYTES, Ask
+from edgewise.core.types import I8, U8
+from edgewise_build.guest.lanes import Unpacker, pack
+
+_MASK = 0xFFFFFFFF
+_APOSTROPHES = "'\u2019"
+_LAST_CHARACTER = 0x10FFFF
+_CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
+_WORD_RUN = 63  # from this many letters on, an ideograph right behind a word is read as part of it
+
+_MAX_TOKENS = 20_000
+_BATCH = 256
+_ONES = sum(1 << (64 * lane) for lane in range(ASK_BYTES * 3))
+"""A 1 in every lane of 64 bits."""
+
+# Kept from before the variants take their places.
+_core_read_features = features.read_features
+_core_find_slots = classifier._find_slots
+_core_sum_rows = classifier._sum_rows
+_fold, _class_of, _count_shapes = features._fold, features._class_of, features._count_shapes
+_STEP, _WORD, _PAIR, _SKIP = features._STEP, features._WORD, features._PAIR, features._SKIP
+_FIRST, _SHAPE_WORD, _GRAM = features._FIRST, features._SHAPE_WORD, features._GRAM
+
+
+def _kind(character: str) -> int:
+    return _class_of(_fold(ord(character)))
+
+
+def _ranges(kinds: list[int], *wanted: int) -> str:
+    """The body of a character class: all characters of the wanted kinds."""
+    parts = []
+    start = None
+    for character, kind in enumerate(chain(kinds, [-1])):
+        if kind in wanted:
+            start = character if start is None else start
+        elif start is not None:
+            parts.append(f"\\U{start:08x}-\\U{character - 1:08x}")
+            start = None
+    return "".join(parts)
+
+
+def _compile_tokens() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What cuts a text into tokens, and what finds a word that is too long.
+
+    A token is a word, ideographs in a row, or marks and line ends in a row, each with the spaces behind it; a text may
+    begin with a token of spaces alone.
+    """
+    kinds = [_class_of(_fold(character)) for character in range(_LAST_CHARACTER + 1)]
+    kinds[ord("\n")] = MARK
+    word, ideograph, mark = _ranges(kinds, LETTER, DIGIT), _ranges(kinds, IDEOGRAPH), _ranges(kinds, MARK)
+    space = _ranges(kinds, SPACE)
+    tokens = [f"[{word}][{word}{_APOSTROPHES}]*[{space}]*", f"[{ideograph}]+[{space}]*", f"(?:[{mark}][{space}]*)+"]
+    long_word = f"[{word}{_APOSTROPHES}]{{{_WORD_RUN},}}[{ideograph}]"
+    return re.compile("|".join([*tokens, f"[{space}]+"])), re.compile(long_word)
+
+
+_TOKEN, _LONG_WORD = _compile_tokens()
+
+
+class _Shapes(dict[int, int]):
+    """Characters, each as the number of its signature: what the core counts when it meets the character."""
+
+    def __init__(self) -> None:
+        self.signatures: list[tuple[int, ...]] = []
+        self.marks: list[str] = []
+
+    def __missing__(self, character: int) -> int:
+        folded = _fold(character)
+        counts: Any = [0] * SHAPES
+        _count_shapes(character, folded, _class_of(folded), counts)
+        signature = tuple(counts)
+        if signature not in self.signatures:
+            self.signatures.append(signature)
+            if signature[SHAPE_MARKS]:
+                self.marks.append(chr(len(self.signatures) - 1))
+        self[character] = self.signatures.index(signature)
+        return self[character]
+
+    def count(self, text: str) -> list[int]:
+        """What the core counts in the text, all added up; the last mark is that of the last one."""
+        shapes = [0] * SHAPES
+        numbered = text.translate(self)
+        for number in set(numbered):
+            times = numbered.count(number)
+            for index, value in enumerate(self.signatures[ord(number)]):
+                if value:
+                    shapes[index] += times * value
+        last = max((numbered.rfind(mark) for mark in self.marks), default=-1)
+        shapes[SHAPE_LAST_MARK] = 0 if last < 0 else self.signatures[ord(numbered[last])][SHAPE_LAST_MARK]
+        return shapes
+
+
+class Table:
+    """The classifier's table as rows of lanes, made when they are first asked for."""
+
+    def __init__(self, weights: ClassifierWeights) -> None:
+        self.fingerprints = bytes(weights.fingerprints)
+        self._values = bytes(value + 128 for value in weights.rows)
+        self._bias = pack([128] * LANES)
+        self._rows: dict[int, int] = {}
+
+    def row_at(self, slot: int) -> int:
+        """The row that stands in a slot."""
+        row = self._rows.get(slot)
+        if row is None:
+            spread = bytearray(4 * LANES)
+            spread[::4] = self._values[slot * LANES : slot * LANES + LANES]
+            row = self._rows[slot] = int.from_bytes(spread, "little") - self._bias
+        return row
+
+    def row_of(self, hashed: int) -> int:
+        """The row of an n-gram by its hash, 0 where the table does not know it."""
+        mixed = (hashed * 0x9E3779B1) & _MASK
+        mixed ^= mixed >> 15
+        mixed = (mixed * 0x85EBCA6B) & _MASK
+        slot = (mixed * SLOTS) >> 32
+        return self.row_at(slot) if self.fingerprints[slot] == (mixed >> 4) & 0xFF else 0
+
+    def rows_of(self, hashes: int, count: int) -> list[int]:
+        """The rows of `count` n-grams by their hashes, which stand in lanes of 64 bits: as `row_of` does for one."""
+        ones = _ONES & ((1 << (64 * count)) - 1)
+        mask = _MASK * ones
+        mixed = (hashes * 0x9E3779B1) & mask
+        mixed ^= (mixed >> 15) & mask
+        mixed = (mixed * 0x85EBCA6B) & mask
+        slots = memoryview((((mixed * SLOTS) >> 32) & mask).to_bytes(8 * count, "little")).cast("Q").tolist()
+        marks = ((mixed >> 4) & (0xFF * ones)).to_bytes(8 * count, "little")[::8]
+        known = self.fingerprints
+        return [self.row_at(slot) if known[slot] == mark else 0 for slot, mark in zip(slots, marks, strict=True)]
+
+    def sum_grams(self, texts: list[str], sizes: Sequence[int], skip: int = 0) -> Iterator[list[int]]:
+        """For each text and each size, the sum of the rows of all its runs of so many characters.
+
+        Runs that end in the first `skip` characters do not count, runs that begin there do.
+        """
+        for first in range(0, len(texts), _BATCH):
+            batch = texts[first : first + _BATCH]
+            joined = "".join(batch)
+            count = len(joined)
+            ones = _ONES & ((1 << (64 * count)) - 1)
+            mask = _MASK * ones
+            spread = bytearray(8 * count)
+            characters = joined.encode("utf-32-le")
+            for byte in range(3):
+                spread[byte::8] = characters[byte::4]
+            codes = lanes = int.from_bytes(spread, "little")
+            rows: dict[int, list[int]] = {}
+            for size in range(1, max(sizes) + 1):
+                if size > 1:
+                    lanes = ((lanes << 64) * _STEP + codes) & mask
+                if size in sizes:
+                    rows[size] = self.rows_of(lanes ^ (_GRAM[size - 1] * ones), count)
+            start = 0
+            for text in batch:
+                end = start + len(text)
+                yield [sum(rows[size][start + max(skip, size - 1) : end]) for size in sizes]
+                start = end
+
+
+def _chain(characters: str) -> int:
+    """The hash of a run of characters, before the salt of its length."""
+    value = 0
+    for character in characters:
+        value = (value * _STEP + ord(character)) & _MASK
+    return value
+
+
+class _Marks(dict[str, int]):
+    """A mark, with the mark before it where there is one, and what both add to the sums."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __missing__(self, marks: str) -> int:
+        mark = _fold(ord(marks[-1]))
+        before = _fold(ord(marks[0])) if len(marks) > 1 else 0
+        if len(self) >= _MAX_TOKENS:
+            self.clear()
+        pair = ((before * 31 + mark) & _MASK) ^ _PAIR
+        self[marks] = row = self._table.row_of(mark ^ _WORD) + self._table.row_of(pair)
+        return row
+
+
+_Entry = tuple[int, int, int]
+
+
+class _Tokens(dict[str, _Entry]):
+    """What each token adds to the sums, the same without its runs of 3 and more characters, and a word's hash.
+
+    In place of the hash stands -1 where a token is no word.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.marks = _Marks(table)
+
+    def learn(self, tokens: Iterable[str]) -> None:
+        """Make the entries of all tokens that have none."""
+        if len(self) >= _MAX_TOKENS:
+            self.clear()
+        words, ideographs = [], []
+        for token in {token for token in tokens if token not in self}:
+            kind = _kind(token[0])
+            if kind in (LETTER, DIGIT):
+                words.append(token)
+            elif kind == IDEOGRAPH:
+                ideographs.append(token)
+            else:
+                row = sum(map(self.marks.__getitem__, _mark_pairs(token)))
+                self[token] = row, row, -1
+        if words:
+            self._learn_words(words)
+        if ideographs:
+            self._learn_ideographs(ideographs)
+
+    def _learn_words(self, tokens: list[str]) -> None:
+        edged = []
+        hashes = []
+        for token in tokens:
+            letters = [_fold(ord(character)) for character in token if _kind(character) in (LETTER, DIGIT)]
+            shapes = [48 if _class_of(letter) == DIGIT else letter for letter in letters]
+            edged.append(f" {''.join(map(chr, shapes))} ")
+            word = _hash_word(letters)
+            hashes.append((word, _hash_word(shapes) if 48 in shapes else word))
+        grams = self._table.sum_grams(edged, (3, 4, 5))
+        for token, (word, shape), rows in zip(tokens, hashes, grams, strict=True):
+            whole = self._table.row_of(word ^ _WORD)
+            if shape != word or any(_kind(character) == DIGIT for character in token):
+                whole += self._table.row_of(shape ^ _SHAPE_WORD)
+            self[token] = sum(rows) + whole, whole, shape
+
+    def _learn_ideographs(self, tokens: list[str]) -> None:
+        folded = [_START + "".join(map(chr, map(_fold, map(ord, _ideographs(token))))) for token in tokens]
+        for token, rows in zip(tokens, self._table.sum_grams(folded, (1, 2, 3, 4), len(_START)), strict=True):
+            self[token] = sum(rows), rows[0] + rows[1], -1
+
+
+_START = "\0\0\0"
+"""Before the first of ideographs in a row: their runs begin with nothing."""
+
+
+def _hash_word(letters: list[int]) -> int:
+    value = 0
+    for letter in letters:
+        value = ((value ^ letter) * _STEP) & _MASK
+    return value
+
+
+def _ideographs(token: str) -> str:
+    """A token of ideographs without the spaces behind it."""
+    end = len(token)
+    while _kind(token[end - 1]) != IDEOGRAPH:
+        end -= 1
+    return token[:end]
+
+
+def _mark_pairs(token: str) -> Iterator[str]:
+    """Each mark of a token with the one before it."""
+    before = ""
+    for character in token:
+        if character == "\n" or _kind(character) == MARK:
+            yield before + character
+            before = character
+
+
+class _Turn:
+    """A turn's text, and by place in it, counted in characters, which run its n-grams go to and whether grams count."""
+
+    def __init__(self, encoded: bytes, index: int) -> None:
+        self.text = encoded.decode()
+        self.encoded = encoded
+        self.first_run = 0 if index == 0 else 2 + index
+        length = len(encoded)
+        cuts = []
+        if index == 0:  # the last turn has zones, cut as the core cuts them
+            cuts = [min(ZONE_BYTES, max(0, length - ZONE_BYTES)), max(min(length, ZONE_BYTES), length - ZONE_BYTES)]
+        self._cuts = [self._place(cut) for cut in cuts]
+        self._grams_until = self._place(GRAM_HEAD_BYTES)
+        self._grams_from = self._place(length - GRAM_TAIL_BYTES)
+        self.changes = sorted({*self._cuts, self._grams_until, self._grams_from})
+
+    def _place(self, byte: int) -> int:
+        """The first character that begins at or after a byte; behind the end of the text where there is none."""
+        if byte > len(self.encoded):
+            return len(self.text) + 1
+        if byte <= 0 or len(self.text) == len(self.encoded):
+            return max(0, byte)
+        return len(self.encoded[:byte].translate(None, _CONTINUATION_BYTES))
+
+    def run_at(self, place: int) -> int:
+        """The run that what stands at a place goes to."""
+        return self.first_run + sum(place >= cut for cut in self._cuts)
+
+    def reads_grams(self, place: int) -> bool:
+        """Whether runs of characters count there."""
+        return place < self._grams_until or place >= self._grams_from
+
+
+def _read_turns(ask: Ask) -> list[_Turn] | None:
+    """The turns of the ask. None where they are not UTF-8, or hold what only the core itself reads right."""
+    text: Any = ask.text
+    turns = []
+    for index in range(ask.segment_count):
+        segment = ask.segments[index]
+        try:
+            turns.append(_Turn(bytes(text[segment.start : segment.start + segment.length]), index))
+        except UnicodeDecodeError:
+            return None
+    return None if any(_LONG_WORD.search(turn.text) for turn in turns) else turns
+
+
+class Scanner:
+    """The variants of the core's three steps from the ask to the sums of rows."""
+
+    def __init__(self, weights: ClassifierWeights) -> None:
+        self._table = Table(weights)
+        self._tokens = _Tokens(self._table)
+        self._shapes = _Shapes()
+        self._unpack = Unpacker(LANES)
+        self._sums: list[int] | None = None
+
+    def read_features(self, ask: Ask, found: Features) -> None:
+        """Instead of the core's: sum the rows of all n-grams at once, run by run. The hashes stay unwritten."""
+        turns = _read_turns(ask)
+        self._sums = None
+        if turns is None:
+            _core_read_features(ask, found)
+            return
+        self._sums = [0] * ENDS
+        shapes = self._shapes.count(turns[0].text) if turns else [0] * SHAPES
+        for index, turn in enumerate(turns):
+            words = self._scan(turn, self._sums)
+            if index == 0:
+                shapes[SHAPE_CHARACTERS] += 1  # the end of the text
+                shapes[SHAPE_WORDS] = words
+        for index, value in enumerate(shapes):
+            found.shapes[index] = value
+
+    def find_slots(self, found: Features, fingerprints: U8, scratch: ClassifierScratch) -> None:
+        """Instead of the core's: nothing is left to look up."""
+        if self._sums is None:
+            _core_find_slots(found, fingerprints, scratch)
+
+    def sum_rows(self, rows: I8, scratch: ClassifierScratch) -> None:
+        """Instead of the core's: the sums are there, and take their places."""
+        if self._sums is None:
+            _core_sum_rows(rows, scratch)
+            return
+        sums = scratch.sums
+        for run, lanes in enumerate(self._sums):
+            base = run * LANES
+            for lane, value in enumerate(self._unpack(lanes)):
+                sums[base + lane] = value
+
+    def _scan(self, turn: _Turn, sums: list[int]) -> int:
+        """Add the rows of one turn to the sums of its runs; gives the number of its words."""
+        tokens = _TOKEN.findall(turn.text)
+        self._tokens.learn(tokens)
+        ends = list(accumulate(map(len, tokens)))
+        words: list[int] = []
+        runs: list[tuple[int, int]] = []  # how many words there are up to here, and their run
+        first = 0
+        for change in [*turn.changes, len(turn.text) + 1]:
+            across = bisect_left(ends, change)  # the token in which, or at whose end, something changes
+            if first < across:
+                start = ends[first - 1] if first else 0
+                run, part = turn.run_at(start), 0 if turn.reads_grams(start) else 1
+                entries = [self._tokens[token] for token in tokens[first:across]]
+                sums[run] += sum([entry[part] for entry in entries])
+                words += [word for _, _, word in entries if word >= 0]
+                runs.append((len(words), run))
+                first = across
+            if first == across < len(tokens):
+                self._add_across(tokens[across], ends[across], turn, sums, words, runs)
+                first += 1
+        self._add_pairs(words, runs, sums)
+        return len(words)
+
+    def _add_across(
+        self, token: str, end: int, turn: _Turn, sums: list[int], words: list[int], runs: list[tuple[int, int]]
+    ) -> None:
+        """Add a token in which a run ends, or grams stop or start to count: character by character."""
+        start = end - len(token)
+        kind = _kind(token[0])
+        if kind == IDEOGRAPH:
+            context = _START
+            for place, character in enumerate(_ideographs(token), start):
+                context = context[-3:] + chr(_fold(ord(character)))
+                for size in (1, 2, 3, 4) if turn.reads_grams(place) else (1, 2):
+                    sums[turn.run_at(place)] += self._table.row_of(_chain(context[-size:]) ^ _GRAM[size - 1])
+        elif kind in (LETTER, DIGIT):
+            end = self._add_grams(token, start, turn, sums)
+            _, whole, word = self._tokens[token]
+            sums[turn.run_at(end)] += whole
+            words.append(word)
+            runs.append((len(words), turn.run_at(end)))
+        else:
+            places = [start + at for at, mark in enumerate(token) if mark == "\n" or _kind(mark) == MARK]
+            for place, marks in zip(places, _mark_pairs(token), strict=True):
+                sums[turn.run_at(place)] += self._tokens.marks[marks]
+
+    def _add_grams(self, token: str, start: int, turn: _Turn, sums: list[int]) -> int:
+        """Add the runs of characters of a word; gives the place where it ends."""
+        word = token
+        while _kind(word[-1]) == SPACE:
+            word = word[:-1]
+        edged = " "
+        for place, character in enumerate([*word, " "], start):
+            if character in _APOSTROPHES or not turn.reads_grams(place):
+                continue
+            letter = _fold(ord(character))
+            edged = edged[-4:] + ("0" if _class_of(letter) == DIGIT else chr(letter))
+            for size in range(3, len(edged) + 1):
+                sums[turn.run_at(place)] += self._table.row_of(_chain(edged[-size:]) ^ _GRAM[size - 1])
+        return start + len(word)
+
+    def _add_pairs(self, words: list[int], runs: list[tuple[int, int]], sums: list[int]) -> None:
+        """Add the rows of what two words make, neighbours or with one between, and of the first two by their places."""
+        run_of_word: list[int] = []
+        for count, run in runs:
+            run_of_word += [run] * (count - len(run_of_word))
+        for place, word in enumerate(words[:2]):
+            sums[run_of_word[place]] += self._table.row_of((word + place) ^ _FIRST)
+        count = len(words)
+        everywhere = (1 << (64 * count)) - 1
+        ones = _ONES & everywhere
+        lanes = int.from_bytes(struct.pack(f"<{count}Q", *words), "little")
+        for distance, factor, salt in ((1, 31, _PAIR), (2, 37, _SKIP)):
+            earlier = (lanes << (64 * distance)) & everywhere
+            pairs = ((earlier * factor + lanes) & (_MASK * ones)) ^ (salt * ones)
+            for run, row in zip(run_of_word, self._table.rows_of(pairs, count), strict=True):
+                sums[run] += row
