@@ -23,10 +23,10 @@ GENERATED = WORKER / "generated"
 WRANGLER_CONFIG = ROOT / "wrangler.toml"
 ENTRY = WORKER / "src" / "worker.ts"
 TEST_ENTRY = WORKER / "test" / "entry.ts"
+WRANGLER = WORKER / "node_modules" / "wrangler" / "bin" / "wrangler.js"
+WRANGLER_ENV = {"WRANGLER_SEND_METRICS": "false", "WRANGLER_HIDE_BANNER": "true", "CI": "1", "NO_COLOR": "1"}
 
-_WRANGLER = WORKER / "node_modules" / "wrangler" / "bin" / "wrangler.js"
 _NOT_UPLOADED = (".capnp", ".map", ".md")
-_OFFLINE = {"WRANGLER_SEND_METRICS": "false", "WRANGLER_HIDE_BANNER": "true", "CI": "1", "NO_COLOR": "1"}
 _UPLOAD = re.compile(r"Total Upload: ([\d.]+) KiB / gzip: ([\d.]+) KiB")
 
 
@@ -88,10 +88,10 @@ def bundle_entry(entry: Path, out: Path) -> WorkerBundle:
 def run_wrangler(command: str, *arguments: Path | str) -> str:
     """Run a command of wrangler with the repository's configuration; gives what it prints. Raises BuildError."""
     node = require_node()
-    if not _WRANGLER.exists():
+    if not WRANGLER.exists():
         raise BuildError("the Node packages are not installed: run `make setup`, or `npm ci` in edge/worker")
-    line = [node, str(_WRANGLER), command, *map(str, arguments), "--config", str(WRANGLER_CONFIG)]
-    run = subprocess.run(line, cwd=ROOT, env={**os.environ, **_OFFLINE}, capture_output=True, text=True)
+    line = [node, str(WRANGLER), command, *map(str, arguments), "--config", str(WRANGLER_CONFIG)]
+    run = subprocess.run(line, cwd=ROOT, env={**os.environ, **WRANGLER_ENV}, capture_output=True, text=True)
     if run.returncode:
         lines = [line.strip() for line in f"{run.stderr}\n{run.stdout}".splitlines()]
         errors = [line for line in lines if "ERROR" in line] or [line for line in lines if line]

@@ -1,5 +1,6 @@
 """The command line: what each command prints, and how bad input ends: status 2, and a message that says what to fix."""
 
+import hashlib
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 from edgewise.cli import main
 from edgewise.config import load_config
 from edgewise.core.labels import TASKS
+from edgewise.packing import pack_policy
 from support.prompts import TRAFFIC
 
 MODEL = """
@@ -45,7 +47,9 @@ def write(tmp_path):
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", [(), *((name,) for name in sorted(main.commands)), ("config", "check")])
+    @pytest.mark.parametrize(
+        "command", [(), *((name,) for name in sorted(main.commands)), ("config", "check"), ("config", "pack")]
+    )
     def test_every_command_has_help(self, command):
         result = run(*command, "--help")
         assert result.exit_code == 0
@@ -216,13 +220,26 @@ class TestBadConfigurations:
             ("", "models: "),
         ],
     )
-    @pytest.mark.parametrize("command", [("config", "check"), ("route", "hello", "--config")])
+    @pytest.mark.parametrize("command", [("config", "check"), ("config", "pack"), ("route", "hello", "--config")])
     def test_the_file_the_line_and_the_key_are_named(self, write, command, text, message):
         assert message in refused(*command, write("router.toml", text))
 
     def test_a_good_one(self, write):
         file = write("router.toml", MODEL.format(name="mine", price=PRICE))
         assert run("config", "check", file).output.startswith("1 model of 1 provider")
+
+    def test_a_configuration_is_packed_as_the_core_loads_it(self, write, tmp_path):
+        file = write("router.toml", MODEL.format(name="m", price=PRICE))
+        blob = tmp_path / "policy.bin"
+        packed = json.loads(run("config", "pack", file, "-o", str(blob), "--json").output)
+        assert blob.read_bytes() == pack_policy(load_config(file))
+        digest = hashlib.sha256(blob.read_bytes()).hexdigest()
+        assert packed == {"path": str(blob), "bytes": blob.stat().st_size, "sha256": digest}
+        assert digest in run("config", "pack", file, "-o", str(blob)).output
+
+    def test_a_place_that_cannot_be_written_is_named(self, write, tmp_path):
+        file = write("router.toml", MODEL.format(name="m", price=PRICE))
+        assert f"{tmp_path}: Is a directory" in refused("config", "pack", file, "-o", str(tmp_path))
         assert json.loads(run("route", "hello", "--config", file, "--json").output)["model"] == "mine"
 
 

@@ -15,11 +15,12 @@ EDGEWISE = [sys.executable, "-c", "from edgewise.cli import main; main()"]
 START_SECONDS = 60
 STOP_SECONDS = 30
 
-_LISTENING = re.compile(r"listening on (http://\S+)")
-
 
 class Server(AbstractContextManager["Server"]):
     """Starts a command that serves, waits until it listens, and keeps what it logs."""
+
+    LISTENING = "listening on"
+    """What it logs before its address."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None) -> None:
         self.process = subprocess.Popen(
@@ -34,7 +35,7 @@ class Server(AbstractContextManager["Server"]):
         self._came = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = _LISTENING.search(self.wait_for("listening on", START_SECONDS))[1]  # type: ignore[index]
+        self.url = re.findall(r"http://\S+", self.wait_for(self.LISTENING, START_SECONDS))[-1]
 
     @classmethod
     def start(cls, *options: str) -> Self:

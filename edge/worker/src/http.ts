@@ -4,6 +4,7 @@ import { type Phrases, decisionJson, droppedModels } from "./decision.ts";
 import type { Decision, Engine } from "./engine.ts";
 import { HttpError, RequestError, errorResponse } from "./errors.ts";
 import { parseJson } from "./json.ts";
+import type { LivePolicy } from "./policy.ts";
 import { readRequest } from "./request.ts";
 
 /** Bodies may be this large. A Worker has 128 MB, and a body stands in it as bytes, as text and in linear memory. */
@@ -21,6 +22,8 @@ export interface Host {
   readonly about: About;
   /** The name of what runs the core here. */
   readonly runtime: string;
+  /** What may replace the policy; absent where nothing does. */
+  readonly livePolicy?: LivePolicy;
 }
 
 /** Answers one request. Never throws: what goes wrong becomes a JSON error. */
@@ -33,7 +36,7 @@ export async function handle(request: Request, host: Host): Promise<Response> {
         return route(await readBody(request), host);
       case "/healthz":
         requireMethod(request, ["GET", "HEAD"]);
-        return Response.json({ status: "ok", edgewise: describe(host) });
+        return await health(host);
       default:
         throw new HttpError(404, "not_found_error", `there is no ${pathname}; ask POST /v1/route or GET /healthz`);
     }
@@ -50,6 +53,12 @@ export function route(body: string, host: Host): Response {
   if (decision.status === "empty-request") throw new RequestError("empty; give at least one message", "messages");
   if (decision.status !== "ok") throw new Error(`the core gave no decision: ${decision.status}`);
   return Response.json({ id: request.id, ...decisionJson(decision, host.phrases), edgewise: describe(host) });
+}
+
+/** The router decides as long as this is answered; a policy that was refused shows in `policy.error`. */
+async function health(host: Host): Promise<Response> {
+  const policy = await host.livePolicy?.state();
+  return Response.json({ status: "ok", edgewise: describe(host), ...(policy && { policy }) });
 }
 
 function describe(host: Host): object {

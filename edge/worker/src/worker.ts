@@ -7,14 +7,23 @@ import core from "../generated/router.core.wasm";
 import { instantiate } from "../generated/router.js";
 import { Engine } from "./engine.ts";
 import { type Host, handle } from "./http.ts";
+import { LivePolicy, type Store, refreshSeconds } from "./policy.ts";
 
-const host: Host = {
-  engine: new Engine(instantiate, core, new Uint8Array(policy)),
-  phrases,
-  about,
-  runtime: "workerd",
-};
+/** What wrangler.toml binds; without the namespace, the bundled policy is the only one. */
+interface Env {
+  readonly CONFIG?: Store;
+  readonly POLICY_REFRESH_SECONDS?: string;
+}
+
+const bundled = new Uint8Array(policy);
+const engine = new Engine(instantiate, core, bundled);
+const livePolicy = new LivePolicy(engine, bundled);
+const host: Host = { engine, phrases, about, runtime: "workerd", livePolicy };
 
 export default {
-  fetch: (request: Request): Promise<Response> => handle(request, host),
+  async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
+    const seconds = refreshSeconds(env.POLICY_REFRESH_SECONDS);
+    await livePolicy.refresh(env.CONFIG, seconds, (work) => context.waitUntil(work));
+    return handle(request, host);
+  },
 };

@@ -16,13 +16,15 @@ const json = async (name) => JSON.parse(await readFile(new URL(name, generated),
 /** The phrases of the bundle, read once. */
 export const readPhrases = () => json("phrases.json");
 
+/** The policy of the bundle. */
+export const readPolicy = async () => new Uint8Array(await readFile(new URL("policy.bin", generated)));
+
 /** A host around a fresh engine; `startCore` may stand between the glue and the core module. */
 export async function createHost(startCore) {
   const { Engine } = await compiled("engine");
   const { instantiate } = await import(new URL("router.js", generated).href);
   const core = await WebAssembly.compile(await readFile(new URL("router.core.wasm", generated)));
-  const policy = new Uint8Array(await readFile(new URL("policy.bin", generated)));
-  const engine = new Engine(instantiate, core, policy, startCore);
+  const engine = new Engine(instantiate, core, await readPolicy(), startCore);
   return { engine, phrases: await readPhrases(), about: await json("about.json"), runtime: "node" };
 }
 
