@@ -227,6 +227,7 @@ class TestBadConfigurations:
     def test_a_good_one(self, write):
         file = write("router.toml", MODEL.format(name="mine", price=PRICE))
         assert run("config", "check", file).output.startswith("1 model of 1 provider")
+        assert json.loads(run("route", "hello", "--config", file, "--json").output)["model"] == "mine"
 
     def test_a_configuration_is_packed_as_the_core_loads_it(self, write, tmp_path):
         file = write("router.toml", MODEL.format(name="m", price=PRICE))
@@ -240,7 +241,6 @@ class TestBadConfigurations:
     def test_a_place_that_cannot_be_written_is_named(self, write, tmp_path):
         file = write("router.toml", MODEL.format(name="m", price=PRICE))
         assert f"{tmp_path}: Is a directory" in refused("config", "pack", file, "-o", str(tmp_path))
-        assert json.loads(run("route", "hello", "--config", file, "--json").output)["model"] == "mine"
 
 
 class TestSimulate:
