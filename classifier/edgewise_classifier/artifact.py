@@ -1,8 +1,8 @@
 """The artifact: the trained classifier as an ONNX graph of integer operators, and as the core's `ClassifierWeights`.
 
 The ONNX file is what is committed; `weights_from_onnx` derives the core's table from its initializers, so that the
-weights exist once. Inputs of the graph are what the core finds in a text: for every n-gram its slot and fingerprint, its
-weight in each of the four zones, and the shape inputs. The output is the int32 logits of all heads.
+weights exist once. Inputs of the graph are what the core finds in a text: for every n-gram its slot and fingerprint,
+its weight in each of the four zones, and the shape inputs. The output is the int32 logits of all heads.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def to_onnx(trained: Trained) -> onnx.ModelProto:
         n("Neg", ["mass"], ["minus_mass"]),
         n("Min", ["totals", "mass"], ["below"]),
         n("Max", ["below", "minus_mass"], ["clipped"]),
-        # floor((ONE * total + mass / 2) / mass): Div cuts towards zero, so ONE * mass is added first, and ONE taken after
+        # floor((ONE * total + mass / 2) / mass): Div cuts towards zero, so ONE * mass is added, and ONE taken after
         n("Add", ["clipped", "mass"], ["shifted"]),
         n("Mul", ["shifted", "floor_one"], ["scaled"]),
         n("Div", ["mass", "two"], ["half_mass"]),
@@ -131,7 +131,7 @@ def to_onnx(trained: Trained) -> onnx.ModelProto:
         n("Add", ["output_sum", "output_bias"], ["logit_row"]),
         n("Reshape", ["logit_row", "as_list"], ["logits"]),
     ]
-    weights = {
+    weights: dict[str, npt.NDArray[Any]] = {
         "fingerprints": trained.fingerprints,
         "rows": trained.rows.reshape(core.SLOTS, core.LANES),
         "hidden_weights": np.ascontiguousarray(trained.hidden_weights.T),
@@ -176,7 +176,9 @@ def from_onnx(model: onnx.ModelProto) -> Trained:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     for name, expected in (("magic", core.MAGIC), ("version", core.VERSION), ("schema", core.SCHEMA)):
         if metadata.get(name) != str(expected):
-            raise ArtifactError(f"the model's {name} is {metadata.get(name)}, this version of edgewise reads {expected}")
+            raise ArtifactError(
+                f"the model's {name} is {metadata.get(name)}, this version of edgewise reads {expected}"
+            )
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     return Trained(
         fingerprints=tensors["fingerprints"],

@@ -1,22 +1,20 @@
 """Reads the prompt sets and gives every row the labels that the heads learn from.
 
-A set is one JSON Lines file. `load_sets` reads the public ones (`DATA/sets/NAME.jsonl`, labels as `label_*`), `load_own`
-the prompts written for this project (`classifier/data/NAME.jsonl`, labels without the prefix), and `load_outcomes` turns
-per-model results into difficulty. Rows keep the role of their set: train, val or test.
+A set is one JSON Lines file. `load_sets` reads the public ones (`DATA/sets/NAME.jsonl`, labels as `label_*`),
+`load_own` the prompts written for this project (`classifier/data/NAME.jsonl`, labels without the prefix), and
+`load_outcomes` turns per-model results into difficulty. Rows keep the role of their set: train, val or test.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import random
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgewise.core.labels import CLUSTER_OF_TASK, CLUSTERS, DOMAINS, TASKS
+from edgewise.core.labels import DOMAINS, TASKS
 
 UNKNOWN = -1
 
@@ -28,17 +26,19 @@ _ALIASES = {"other": "other_knowledge", "computer science": "computer_science"}
 
 # clinc150's intents name what a voice assistant is asked to do; these follow from the intent alone.
 _CLINC = {
-    "tool": "alarm balance bill_balance bill_due book_flight book_hotel calendar calendar_update cancel_reservation car_rental"
-    " change_accent change_ai_name change_language change_speed change_user_name change_volume confirm_reservation"
-    " current_location credit_limit_change find_phone flight_status flip_coin freeze_account insurance_change last_maintenance"
-    " make_call meeting_schedule min_payment next_song order order_checks order_status pay_bill pin_change play_music"
-    " pto_balance pto_request pto_request_status pto_used redeem_rewards reminder reminder_update report_fraud"
-    " report_lost_card reset_settings restaurant_reservation rewards_balance roll_dice rollover_401k schedule_maintenance"
-    " schedule_meeting share_location shopping_list shopping_list_update smart_home spending_history sync_device text time"
-    " timer tire_pressure todo_list todo_list_update transactions transfer travel_notification uber update_playlist weather"
-    " what_song whisper_mode date traffic credit_score",
-    "factual": "cook_time food_last ingredient_substitution ingredients_list international_visa jump_start oil_change_how"
-    " plug_type recipe tire_change vaccines improve_credit_score",
+    "tool": "alarm balance bill_balance bill_due book_flight book_hotel calendar calendar_update"
+    " cancel_reservation car_rental change_accent change_ai_name change_language change_speed"
+    " change_user_name change_volume confirm_reservation current_location credit_limit_change find_phone"
+    " flight_status flip_coin freeze_account insurance_change last_maintenance make_call meeting_schedule"
+    " min_payment next_song order order_checks order_status pay_bill pin_change play_music pto_balance"
+    " pto_request pto_request_status pto_used redeem_rewards reminder reminder_update report_fraud"
+    " report_lost_card reset_settings restaurant_reservation rewards_balance roll_dice rollover_401k"
+    " schedule_maintenance schedule_meeting share_location shopping_list shopping_list_update smart_home"
+    " spending_history sync_device text time timer tire_pressure todo_list todo_list_update transactions"
+    " transfer travel_notification uber update_playlist weather what_song whisper_mode date traffic"
+    " credit_score",
+    "factual": "cook_time food_last ingredient_substitution ingredients_list international_visa jump_start"
+    " oil_change_how plug_type recipe tire_change vaccines improve_credit_score",
     "reasoning": "calculator measurement_conversion",
     "brainstorm": "meal_suggestion travel_suggestion restaurant_suggestion",
     "chat": "yes no maybe repeat",
@@ -217,49 +217,65 @@ SMALL_MODELS = (
 )
 
 
-def load_outcomes(data: Path, name: str, *, split: str | None = None) -> list[Row]:
-    """Rows whose difficulty is one minus the mean score of the small models that tried them."""
+_OUTCOME_TASKS = {
+    "factual": "trivia_qa natural_qa commonsense_qa openbook_qa arc_challenge law psychology biology health history"
+    " philosophy other",
+    "reasoning": "math gsm8k agentverse-logicgrid physics chemistry engineering",
+    "code": "mbpp",
+    "creative": "commongen",
+}
+_TASK_OF_OUTCOME = {name: TASKS.index(task) for task, names in _OUTCOME_TASKS.items() for name in names.split()}
+
+
+def shingles(text: str, size: int = 8) -> set[int]:
+    """Hashes of every run of `size` words."""
+    words = text.lower().split()
+    return {hash(tuple(words[index : index + size])) for index in range(len(words) - size + 1)}
+
+
+def test_shingles(data: Path) -> set[int]:
+    """The shingles of everything that is for testing: the test sets and the outcomes kept for testing."""
+    seen: set[int] = set()
+    for row in load_sets(data, "test"):
+        seen |= shingles(row.text)
+    for name in ("routellm_mmlu_gsm8k", "alpaca_eval2"):
+        for raw in read_jsonl(data / "outcomes" / f"{name}.jsonl"):
+            seen |= shingles(str(raw["text"]))
+    for raw in read_jsonl(data / "outcomes" / "llmrouter_mix.jsonl"):
+        if raw["split"] == "test":
+            seen |= shingles(str(raw["text"]))
+    return seen
+
+
+def load_outcomes(data: Path, name: str, *, split: str | None = None, avoid: set[int] | None = None) -> list[Row]:
+    """Rows whose difficulty is one minus the mean score of the small models that tried them.
+
+    The benchmark a row comes from also gives its task where that is plain. Rows that share a run of eight words with
+    `avoid` are left out.
+    """
     rows = []
     for raw in read_jsonl(data / "outcomes" / f"{name}.jsonl"):
         if split is not None and raw.get("split") != split:
             continue
-        if raw.get("in_routellm_mmlu"):
+        text = str(raw["text"])
+        if raw.get("in_routellm_mmlu") or (avoid is not None and not avoid.isdisjoint(shingles(text))):
             continue
         scores = [float(raw["scores"][m]) for m in SMALL_MODELS if raw["scores"].get(m) is not None]
         if not scores:
             continue
-        domain = _index(DOMAINS, raw["category"]) if name == "mmlu_pro" else UNKNOWN
+        task = _TASK_OF_OUTCOME.get(str(raw["category"]), UNKNOWN)
         rows.append(
             Row(
                 id=str(raw["id"]),
                 source=f"outcomes_{name}",
-                text=str(raw["text"]),
+                text=text,
                 lang="en",
                 role="train",
-                messages=(("user", str(raw["text"])),),
-                domain=domain,
+                messages=(("user", text),),
+                task=task,
+                code=UNKNOWN if task == UNKNOWN else int(task == TASKS.index("code")),
+                domain=_index(DOMAINS, raw["category"]) if name == "mmlu_pro" else UNKNOWN,
                 difficulty=1.0 - sum(scores) / len(scores),
             )
         )
     return rows
-
-
-def cap(rows: list[Row], limit: int, seed: int) -> list[Row]:
-    """Keeps at most `limit` rows of each source and class, drawn with a fixed seed."""
-    rng = random.Random(seed)
-    groups: dict[tuple[str, int, int], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[(row.source, row.task, row.recency)].append(row)
-    kept: list[Row] = []
-    for key in sorted(groups):
-        group = groups[key]
-        kept += group if len(group) <= limit or group[0].own else rng.sample(group, limit)
-    return kept
-
-
-def counts(rows: Iterable[Row]) -> Counter[tuple[str, str]]:
-    """How many rows each source gives each task."""
-    return Counter((row.source, TASKS[row.task] if row.task >= 0 else "-") for row in rows)
-
-
-__all__ = ["CLUSTERS", "CLUSTER_OF_TASK", "DOMAINS", "TASKS", "UNKNOWN", "Row", "cap", "load_outcomes", "load_own", "load_sets", "replace"]

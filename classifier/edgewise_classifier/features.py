@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from edgewise_build.lower import native, record_dtype
 
 from edgewise.core import features as core
 from edgewise.core import transcript
 from edgewise.core.labels import ROLE_USER, ROLES
+from edgewise_build.lower import native, record_dtype
 
 MAX_BYTES = 65536
 """Longest conversation that is read here; the ends of longer ones are what votes in any case."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from edgewise_build.lower import native, record_dtype
 
 from edgewise.core import classifier as core
 from edgewise.core import features
+from edgewise_build.lower import native, record_dtype
 from edgewise_classifier.features import Reader, Turns
 
 Logits = npt.NDArray[np.int32]

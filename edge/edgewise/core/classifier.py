@@ -1,9 +1,9 @@
 """The classifier: from the features of an ask to the scores of every head, in integers.
 
-A known n-gram owns one slot of the table: its fingerprint tells it from the n-grams that nobody trained. The rows of the
-known ones are summed over four zones (all of the last turn, its head, its tail, the turns before), divided by their
-learned mass, and go with the shape of the text through one hidden layer. `classifier/` trains the table and exports the
-same arithmetic as ONNX; both agree bit for bit.
+A known n-gram owns one slot of the table: its fingerprint tells it from the n-grams that nobody trained. The rows of
+the known ones are summed over four zones (all of the last turn, its head, its tail, the turns before), divided by their
+learned mass, and go with the shape of the text through one hidden layer. `classifier/` trains the table and exports
+the same arithmetic as ONNX; both agree bit for bit.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Text features: which hashed n-grams an ask holds, where in it they stand, and the shape of its characters.
 
 Text is read as case-folded characters. In scripts that put spaces between words, the features are words, pairs of
-neighbouring words, and runs of 3 to 5 characters of a word with its edges; in scripts that do not (Han, kana, Thai and their
-like), runs of 1 to 4 characters. Marks of punctuation count as words, and digits are read as one digit besides.
+neighbouring words, and runs of 3 to 5 characters of a word with its edges; in scripts that do not (Han, kana, Thai and
+their like), runs of 1 to 4 characters. Marks of punctuation count as words, and digits are read as one digit besides.
 """
 
 from typing import Annotated
@@ -156,7 +156,7 @@ def _scan(text: U8, start: int, length: int, is_last_turn: int, features: Featur
     end = start + length
     count = features.count
     first_cut = start + min(ZONE_BYTES, max(0, length - ZONE_BYTES))
-    second_cut = start + max(min(length, ZONE_BYTES), length - ZONE_BYTES)
+    second_cut = start + max(ZONE_BYTES, length - ZONE_BYTES)
     grams_until = start + GRAM_HEAD_BYTES
     grams_from = end - GRAM_TAIL_BYTES
     cuts = 0
@@ -265,9 +265,8 @@ def _scan(text: U8, start: int, length: int, is_last_turn: int, features: Featur
         if is_last_turn == 1:
             _count_shapes(code, folded, kind, shapes)
     if is_last_turn == 1:
-        while cuts < 2:
-            features.ends[cuts] = count
-            cuts += 1
+        for index in range(cuts, 2):
+            features.ends[index] = count
         shapes[SHAPE_WORDS] = words
     features.count = count
 
@@ -288,7 +287,12 @@ def _decode(text: U8, index: int, size: int) -> int:
     if size == 3:
         return (byte & 0x0F) << 12 | (text[index + 1] & 0x3F) << 6 | text[index + 2] & 0x3F
     if size == 4:
-        return (byte & 0x07) << 18 | (text[index + 1] & 0x3F) << 12 | (text[index + 2] & 0x3F) << 6 | text[index + 3] & 0x3F
+        return (
+            (byte & 0x07) << 18
+            | (text[index + 1] & 0x3F) << 12
+            | (text[index + 2] & 0x3F) << 6
+            | text[index + 3] & 0x3F
+        )
     return byte
 
 
