@@ -10,8 +10,7 @@ RUN pip --python /opt/edgewise/bin/python install --no-cache-dir --only-binary :
 FROM python:3.12-slim-bookworm
 COPY --from=builder /opt/edgewise /opt/edgewise
 ENV PATH=/opt/edgewise/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
-    HOME=/tmp
+    PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=15s --timeout=2s --start-period=5s \

@@ -4,6 +4,7 @@ What is checked is what fly.toml promises of it: it starts with the same command
 ends when told.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -112,9 +113,7 @@ def inside(path: str, root: Path) -> Path:
 
 
 def with_pip_settings(environment: dict[str, str]) -> dict[str, str]:
-    """The environment, with this machine's own settings of pip."""
-    import os
-
+    """The environment, with the caller's own settings of pip."""
     own = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name in ("HOME", "TMPDIR")}
     return {**own, **environment}
 

@@ -162,7 +162,7 @@ def test_the_limit_holds_without_a_declared_length(router: Router) -> None:
 
     async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
-        while True:
+        while sent < 1_000_000:
             sent += 100
             yield b"a" * 100
 
@@ -387,6 +387,7 @@ def test_sigterm_lets_a_request_end(tmp_path: Path) -> None:
             httpx.get(f"{server.url}/healthz")  # by now the first request is being read
             server.send(signal.SIGTERM)
             assert stops_listening(server)
+            time.sleep(1)  # longer than a server that does not wait takes to end
             sock.sendall(body[5:])
             answer = b""
             while piece := sock.recv(65536):
