@@ -107,7 +107,7 @@ class TestHeadAndTail:
         assert LONG_ENGLISH.encode().startswith(prior)
         assert PRIOR_TOKENS - 2 <= estimate(prior, 0, len(prior)) <= PRIOR_TOKENS
 
-    @pytest.mark.parametrize("character", ["a", "é", "ж", "あ", "中", "🎉", "€a", "a🎉é"])
+    @pytest.mark.parametrize("character", ["a", "é", "ж", "あ", "中", "🎉", "€a", "a🎉é", "    é", "    🎉"])
     @pytest.mark.parametrize("extra", range(4))
     def test_cuts_fall_between_characters(self, character, extra):
         text = "x" * extra + character * 3000
