@@ -68,6 +68,11 @@ def _write_json(name: str, content: object) -> None:
     (GENERATED / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def bundle_scripts(folder: Path, *entries: str) -> None:
+    """Bundle scripts of `edge/worker/` into a folder, for a browser or Node; each keeps its name. Raises BuildError."""
+    run_tool("bundle.mjs", folder.absolute(), *entries)
+
+
 def bundle_entry(entry: Path, out: Path) -> WorkerBundle:
     """Bundle one entry file as `wrangler deploy --dry-run` does. Raises BuildError."""
     for stale in [*out.glob("*-router.core.wasm"), *out.glob("*-policy.bin")]:

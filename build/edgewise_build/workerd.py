@@ -2,6 +2,7 @@
 
 `Workerd` serves a bundle. `WorkerdEngine` runs the Worker of the tests, which has doors that the shipped one has not:
 it is an `edgewise.engine.Engine`, takes requests by the thousand, and repeats decisions so that they can be timed.
+`JavaScriptEngine` does the same with any other runtime that opens these doors.
 """
 
 import http.client
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from edgewise.decision import Decision, Reason
 from edgewise.errors import EngineError, RequestError
@@ -124,17 +125,24 @@ def _module(name: str) -> str:
     return f'(name = "{specifier}", {kind} = embed "{name}")'
 
 
-class WorkerdEngine(AbstractContextManager["WorkerdEngine"]):
-    """The aot build inside real workerd, called through the Worker's own TypeScript.
+class Server(Protocol):
+    """What answers HTTP requests with the doors of `edge/worker/test/doors.ts`."""
 
-    `bundle` is a folder made from `edgewise_build.worker.TEST_ENTRY`.
-    """
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """The status and the body of the answer."""
+
+    def close(self) -> object:
+        """Stop it."""
+
+
+class JavaScriptEngine(AbstractContextManager["JavaScriptEngine"]):
+    """The aot build in a JavaScript runtime, called through the Worker's own TypeScript and the doors of the tests."""
 
     backend = "aot"
-    runtime = "workerd"
 
-    def __init__(self, bundle: Path) -> None:
-        self.server = Workerd(bundle)
+    def __init__(self, server: Server, runtime: str) -> None:
+        self.server = server
+        self.runtime = runtime
 
     def load_policy(self, blob: bytes) -> None:
         """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
@@ -178,10 +186,20 @@ class WorkerdEngine(AbstractContextManager["WorkerdEngine"]):
             raise EngineError(f"the Worker answered {status}: {answer.decode(errors='replace')[:500]}")
         return answer
 
+    def __enter__(self) -> Self:
+        return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.server.close()
+
+
+class WorkerdEngine(JavaScriptEngine):
+    """The engine inside real workerd; `bundle` is a folder made from `edgewise_build.worker.TEST_ENTRY`."""
+
+    def __init__(self, bundle: Path) -> None:
+        super().__init__(Workerd(bundle), "workerd")
 
 
 def request_json(request: Request) -> str:

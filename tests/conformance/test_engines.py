@@ -1,6 +1,6 @@
 """Every engine gives identical decisions: all fields, scores as the core's integers.
 
-The engine in workerd joins in `test_workerd.py`, on the same requests.
+Those in workerd, Node and Chromium join in `test_javascript.py`, on the same requests.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 /** The HTTP interface: what a Request gets for an answer. Nothing here decides about models. */
 
 import { type Phrases, decisionJson, droppedModels } from "./decision.ts";
-import type { Decision, Engine } from "./engine.ts";
+import type { Decision, Engine, Instantiate } from "./engine.ts";
 import { HttpError, RequestError, errorResponse } from "./errors.ts";
 import { parseJson } from "./json.ts";
 import type { LivePolicy } from "./policy.ts";
@@ -14,6 +14,15 @@ export const MAX_BODY_BYTES = 16 * 1024 * 1024;
 export interface About {
   readonly version: string;
   readonly backend: string;
+}
+
+/** The built router, however a runtime came by it. */
+export interface Parts {
+  readonly instantiate: Instantiate;
+  readonly core: WebAssembly.Module;
+  readonly policy: Uint8Array;
+  readonly phrases: Phrases;
+  readonly about: About;
 }
 
 export interface Host {

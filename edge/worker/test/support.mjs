@@ -19,13 +19,24 @@ export const readPhrases = () => json("phrases.json");
 /** The policy of the bundle. */
 export const readPolicy = async () => new Uint8Array(await readFile(new URL("policy.bin", generated)));
 
+/** The built router as Node reads it. */
+export async function readParts() {
+  const { instantiate } = await import(new URL("router.js", generated).href);
+  const core = await WebAssembly.compile(await readFile(new URL("router.core.wasm", generated)));
+  return {
+    instantiate,
+    core,
+    policy: await readPolicy(),
+    phrases: await readPhrases(),
+    about: await json("about.json"),
+  };
+}
+
 /** A host around a fresh engine; `startCore` may stand between the glue and the core module. */
 export async function createHost(startCore) {
   const { Engine } = await compiled("engine");
-  const { instantiate } = await import(new URL("router.js", generated).href);
-  const core = await WebAssembly.compile(await readFile(new URL("router.core.wasm", generated)));
-  const engine = new Engine(instantiate, core, await readPolicy(), startCore);
-  return { engine, phrases: await readPhrases(), about: await json("about.json"), runtime: "node" };
+  const { instantiate, core, policy, phrases, about } = await readParts();
+  return { engine: new Engine(instantiate, core, policy, startCore), phrases, about, runtime: "node" };
 }
 
 /** The status and the JSON of the answer to one HTTP request. */

@@ -1,4 +1,7 @@
-"""The component in real workerd decides exactly as under wasmtime: every field, scores as the core's integers."""
+"""The component in real workerd, in Node and in Chromium decides exactly as under wasmtime.
+
+Every field is compared, scores as the core's integers, and the JSON that clients get.
+"""
 
 from collections.abc import Iterator
 
@@ -11,7 +14,7 @@ from edgewise.packing import pack_policy
 from edgewise.request import Request
 from edgewise.traffic import read_traffic
 from edgewise_build.checkout import ROOT
-from edgewise_build.workerd import WorkerdEngine, request_lines
+from edgewise_build.workerd import JavaScriptEngine, request_lines
 from support.prompts import TRAFFIC, sampled_requests
 
 REAL_PROMPTS = 3000
@@ -24,7 +27,15 @@ def wasmtime_engine() -> CoreModuleEngine:
     return engine
 
 
-def assert_identical(requests: list[Request], reference: CoreModuleEngine, engine: WorkerdEngine) -> None:
+@pytest.fixture(params=["workerd", "node", "chromium"])
+def engine(request: pytest.FixtureRequest) -> JavaScriptEngine:
+    """The component in each JavaScript runtime at hand; a test is skipped where one is missing."""
+    found: JavaScriptEngine = request.getfixturevalue(f"{request.param}_engine")
+    assert found.runtime == request.param
+    return found
+
+
+def assert_identical(requests: list[Request], reference: CoreModuleEngine, engine: JavaScriptEngine) -> None:
     """Decisions and the JSON made of them are equal, request by request."""
     answers = engine.decide_json(request_lines(requests))
     assert len(answers) == len(requests)
@@ -37,27 +48,27 @@ def assert_identical(requests: list[Request], reference: CoreModuleEngine, engin
             assert as_json == {"id": request.id, **expected.to_json(), "edgewise": as_json["edgewise"]}, request.id
 
 
-def test_example_traffic(wasmtime_engine: CoreModuleEngine, workerd_engine: WorkerdEngine) -> None:
-    assert_identical(list(read_traffic(TRAFFIC)), wasmtime_engine, workerd_engine)
+def test_example_traffic(wasmtime_engine: CoreModuleEngine, engine: JavaScriptEngine) -> None:
+    assert_identical(list(read_traffic(TRAFFIC)), wasmtime_engine, engine)
 
 
-def test_real_prompts(wasmtime_engine: CoreModuleEngine, workerd_engine: WorkerdEngine) -> None:
+def test_real_prompts(wasmtime_engine: CoreModuleEngine, engine: JavaScriptEngine) -> None:
     requests = sampled_requests(REAL_PROMPTS)
     assert len(requests) >= REAL_PROMPTS
-    assert_identical(requests, wasmtime_engine, workerd_engine)
+    assert_identical(requests, wasmtime_engine, engine)
 
 
 CONFIGS = sorted((ROOT / "examples" / "configs").glob("*.toml"))
 
 
 @pytest.fixture
-def restored(workerd_engine: WorkerdEngine) -> Iterator[WorkerdEngine]:
-    yield workerd_engine
-    workerd_engine.load_policy(pack_policy(load_config()))
+def restored(engine: JavaScriptEngine) -> Iterator[JavaScriptEngine]:
+    yield engine
+    engine.load_policy(pack_policy(load_config()))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.stem)
-def test_other_policies(config: object, restored: WorkerdEngine) -> None:
+def test_other_policies(config: object, restored: JavaScriptEngine) -> None:
     blob = pack_policy(load_config(str(config)))
     reference = CoreModuleEngine()
     reference.load_policy(blob)
@@ -65,7 +76,7 @@ def test_other_policies(config: object, restored: WorkerdEngine) -> None:
     assert_identical(list(read_traffic(TRAFFIC))[:60], reference, restored)
 
 
-def test_a_refused_policy_is_an_error(workerd_engine: WorkerdEngine) -> None:
+def test_a_refused_policy_is_an_error(engine: JavaScriptEngine) -> None:
     with pytest.raises(EngineError, match="the core refused the policy: not a policy"):
-        workerd_engine.load_policy(bytes(8))
-    assert workerd_engine.decide(Request.parse({"text": "hello"})).status == "ok"
+        engine.load_policy(bytes(8))
+    assert engine.decide(Request.parse({"text": "hello"})).status == "ok"
