@@ -4,18 +4,36 @@ The core's records already have the ABI's layout. So an export only finds the li
 result is a pointer to the decision where it stands. Specification: the component model's CanonicalABI.md.
 """
 
-from edgewise.core.layout import Addresses, Memory, Request, Weights
-from edgewise.core.policy import MAX_POLICY_BYTES, POLICY_NOT_A_POLICY, POLICY_OK, POLICY_TOO_LARGE, Model, Policy
+from dataclasses import dataclass
+
+from edgewise.core.endpoints import Endpoint
+from edgewise.core.layout import MAX_ENDPOINTS, Addresses, Live, Memory, Observation, Request, Weights
+from edgewise.core.policy import (
+    MAX_POLICY_BYTES,
+    POLICY_NOT_A_POLICY,
+    POLICY_OK,
+    POLICY_TOO_LARGE,
+    Model,
+    Policy,
+    Tenant,
+)
 from edgewise.core.transcript import Message
-from edgewise.core.types import Record, offset_of
+from edgewise.core.types import Record, Scalar, Span, offset_of
 from edgewise_build.lower import LoweredFunction
 
 INTERFACE = "edgewise:router/routing@0.1.0"
 ROUTE = f"{INTERFACE}#route"
 POST_ROUTE = f"cabi_post_{ROUTE}"
 LOAD_POLICY = f"{INTERFACE}#load-policy"
+OBSERVE = f"{INTERFACE}#observe"
+SNAPSHOT = f"{INTERFACE}#snapshot"
+RESTORE = f"{INTERFACE}#restore"
+POST_OBSERVE, POST_SNAPSHOT, POST_RESTORE = f"cabi_post_{OBSERVE}", f"cabi_post_{SNAPSHOT}", f"cabi_post_{RESTORE}"
 REALLOC = "cabi_realloc"
-EXPORTS = [ROUTE, POST_ROUTE, LOAD_POLICY, REALLOC]
+EXPORTS = [
+    *(ROUTE, POST_ROUTE, LOAD_POLICY, OBSERVE, POST_OBSERVE, SNAPSHOT, POST_SNAPSHOT, RESTORE, POST_RESTORE),
+    REALLOC,
+]
 
 _ADDRESS_SPACE = 1 << 32
 
@@ -26,6 +44,7 @@ _REALLOC_IR = f"""
 declare i32 @llvm.wasm.memory.size.i32(i32)
 declare i32 @llvm.wasm.memory.grow.i32(i32, i32)
 declare void @llvm.memcpy.p0.p0.i32(ptr, ptr, i32, i1)
+declare void @llvm.memmove.p0.p0.i32(ptr, ptr, i32, i1)
 
 define i32 @{REALLOC}(i32 %old, i32 %old_size, i32 %align, i32 %size) {{
   %stored = load i32, ptr @heap
@@ -124,44 +143,72 @@ def _in_memory(name: str) -> str:
     return f"getelementptr (i8, ptr @memory, i32 {offset_of(Memory, name)})"
 
 
+@dataclass(frozen=True)
+class CoreFunctions:
+    """The core's root functions, lowered, by their names in the core."""
+
+    route: LoweredFunction
+    check_policy: LoweredFunction
+    adopt: LoweredFunction
+    observe: LoweredFunction
+    snapshot_bytes: LoweredFunction
+    fits: LoweredFunction
+
+
+_ENDPOINTS = _array(f"getelementptr (i8, ptr @memory, i32 {Memory.size})", str(MAX_ENDPOINTS), Endpoint.size)
+_STRINGS = _array("@policy", str(MAX_POLICY_BYTES), 1)
+_EVERYWHERE = _array("null", str(_ADDRESS_SPACE), 1)
+
+
+def _tables(prefix: str, base: str) -> str:
+    """IR that finds the models and the tenants of the policy at `base`, for `_models` and `_tenants`."""
+    return f"""\
+{_list(f"{prefix}models", base, offset_of(Policy, "models"))}
+  %{prefix}models.data = getelementptr i8, ptr {base}, i32 %{prefix}models.at
+{_list(f"{prefix}tenants", base, offset_of(Policy, "tenants"))}
+  %{prefix}tenants.data = getelementptr i8, ptr {base}, i32 %{prefix}tenants.at"""
+
+
+def _models(prefix: str) -> str:
+    return _array(f"%{prefix}models.data", f"%{prefix}models.count", Model.size)
+
+
+def _tenants(prefix: str) -> str:
+    return _array(f"%{prefix}tenants.data", f"%{prefix}tenants.count", Tenant.size)
+
+
+_SLOTS = "  %result = alloca i64\n  %exception = alloca ptr"
+
+
 def _route(route: LoweredFunction) -> str:
-    call = _call(
-        route,
-        [
-            "ptr @memory",
-            "ptr @weights",
-            "ptr @policy",
-            _array("%models.data", "%models.count", Model.size),
-            _array("@policy", str(MAX_POLICY_BYTES), 1),
-            "ptr %request",
-            _array("%messages.data", "%messages.count", Message.size),
-            _array("null", str(_ADDRESS_SPACE), 1),
-        ],
-    )
+    messages = _array("%messages.data", "%messages.count", Message.size)
+    policy = ["ptr @policy", _models(""), _tenants(""), _ENDPOINTS, _STRINGS]
+    call = _call(route, ["ptr @memory", "ptr @weights", *policy, "ptr %request", messages, _EVERYWHERE])
     return f"""
 define i32 @"{ROUTE}"(i32 %address) {{
-  %result = alloca i64
-  %exception = alloca ptr
+{_SLOTS}
   %request = inttoptr i32 %address to ptr
 {_store_address("policy", "@policy")}
 {_store_address("chain", _in_memory("chain"))}
 {_store_address("reasons", _in_memory("reasons"))}
 {_list("messages", "%request", offset_of(Request, "messages"))}
   %messages.data = inttoptr i32 %messages.at to ptr
-{_list("models", "@policy", offset_of(Policy, "models"))}
-  %models.data = getelementptr i8, ptr @policy, i32 %models.at
+{_tables("", "@policy")}
 {call}
   %decision = ptrtoint ptr {_in_memory("decision")} to i32
   ret i32 %decision
 }}"""
 
 
-def _load_policy(check_policy: LoweredFunction) -> str:
-    models = _array("%models.data", "%models.count", Model.size)
+def _load_policy(check_policy: LoweredFunction, adopt: LoweredFunction) -> str:
+    strings = _array("%policy", "%size64", 1)
+    new = ["ptr %policy", _models("new."), _tenants("new."), strings]
+    check = _call(check_policy, [*new, "i64 %size64"])
+    old = ["ptr @policy", _models("old."), _tenants("old."), _STRINGS]
+    keep = _call(adopt, [*old, *new, _ENDPOINTS, "ptr @memory"])
     return f"""
 define i32 @"{LOAD_POLICY}"(i32 %address, i32 %size) {{
-  %result = alloca i64
-  %exception = alloca ptr
+{_SLOTS}
   %policy = inttoptr i32 %address to ptr
   store i32 0, ptr @heap
   %is_short = icmp ult i32 %size, {Policy.size}
@@ -175,14 +222,15 @@ long:
   ret i32 {POLICY_TOO_LARGE}
 check:
   %size64 = zext i32 %size to i64
-{_list("models", "%policy", offset_of(Policy, "models"))}
-  %models.data = getelementptr i8, ptr %policy, i32 %models.at
-{_call(check_policy, ["ptr %policy", models, "i64 %size64"])}
+{_tables("new.", "%policy")}
+{check}
   %status64 = load i64, ptr %result
   %status = trunc i64 %status64 to i32
   %is_ok = icmp eq i32 %status, {POLICY_OK}
-  br i1 %is_ok, label %copy, label %done
-copy:
+  br i1 %is_ok, label %keep, label %done
+keep:
+{_tables("old.", "@policy")}
+{keep}
   call void @llvm.memcpy.p0.p0.i32(ptr @policy, ptr %policy, i32 %size, i1 false)
   br label %done
 done:
@@ -190,19 +238,103 @@ done:
 }}"""
 
 
-def shim(route: LoweredFunction, check_policy: LoweredFunction, weights: bytes) -> str:
-    """The IR module that defines the exports, and the static data around the two lowered root functions."""
+def _observe(observe: LoweredFunction) -> str:
+    """A record of so few fields arrives as parameters, one for each of its numbers: they are put back in place."""
+    slots: list[tuple[str, int, str]] = []
+    for field in Observation.fields:
+        if field.element is Span:
+            slots += [("i32", field.offset, "i32"), ("i32", field.offset + 4, "i32")]
+        else:
+            assert isinstance(field.element, Scalar)
+            slots.append(("i64" if field.size == 8 else "i32", field.offset, f"i{8 * field.size}"))
+    parameters = ", ".join(f"{kind} %p{index}" for index, (kind, _, _) in enumerate(slots))
+    stores = [_store_parameter(index, *slot) for index, slot in enumerate(slots)]
+    policy = ["ptr @policy", _models(""), _tenants(""), _ENDPOINTS, _STRINGS]
+    call = _call(observe, [f"ptr {_in_memory('observation')}", *policy, _EVERYWHERE, "ptr @memory"])
+    return f"""
+define i32 @"{OBSERVE}"({parameters}) {{
+{_SLOTS}
+{chr(10).join(stores)}
+{_tables("", "@policy")}
+{call}
+{_return_bool()}
+}}"""
+
+
+def _store_parameter(index: int, kind: str, offset: int, width: str) -> str:
+    value = f"%p{index}" if kind == width else f"%v{index}"
+    narrow = "" if kind == width else f"  {value} = trunc {kind} %p{index} to {width}\n"
+    place = f"getelementptr (i8, ptr @memory, i32 {offset_of(Memory, 'observation') + offset})"
+    return f"{narrow}  store {width} {value}, ptr {place}"
+
+
+def _return_bool() -> str:
+    """A lowered function that gives a bool has stored one byte."""
+    return (
+        "  %bool = load i8, ptr %result\n  %set = icmp ne i8 %bool, 0\n  %flag = zext i1 %set to i32\n  ret i32 %flag"
+    )
+
+
+def _snapshot(snapshot_bytes: LoweredFunction) -> str:
+    """The table is its own snapshot: where it stands, and its size."""
+    slot = offset_of(Memory, "snapshot")
+    return f"""
+define i32 @"{SNAPSHOT}"() {{
+{_SLOTS}
+{_call(snapshot_bytes, [f"ptr {_in_memory('live')}"])}
+  %size64 = load i64, ptr %result
+  %size = trunc i64 %size64 to i32
+  %live = ptrtoint ptr {_in_memory("live")} to i32
+  store i32 %live, ptr getelementptr (i8, ptr @memory, i32 {slot + offset_of(Span, "start")})
+  store i32 %size, ptr getelementptr (i8, ptr @memory, i32 {slot + offset_of(Span, "length")})
+  %span = ptrtoint ptr {_in_memory("snapshot")} to i32
+  ret i32 %span
+}}"""
+
+
+def _restore(fits: LoweredFunction) -> str:
+    endpoints = _array("%endpoints", str(MAX_ENDPOINTS), Endpoint.size)
+    return f"""
+define i32 @"{RESTORE}"(i32 %address, i32 %size) {{
+{_SLOTS}
+  %snapshot = inttoptr i32 %address to ptr
+  %is_short = icmp ult i32 %size, {Live.size}
+  br i1 %is_short, label %refuse, label %check
+refuse:
+  ret i32 0
+check:
+  %endpoints = getelementptr i8, ptr %snapshot, i32 {Live.size}
+  %size64 = zext i32 %size to i64
+{_call(fits, ["ptr %snapshot", endpoints, "i64 %size64", f"ptr {_in_memory('live')}"])}
+  %bool = load i8, ptr %result
+  %fits = icmp ne i8 %bool, 0
+  br i1 %fits, label %copy, label %refuse
+copy:
+  call void @llvm.memmove.p0.p0.i32(ptr {_in_memory("live")}, ptr %snapshot, i32 %size, i1 false)
+  ret i32 1
+}}"""
+
+
+def _post(name: str) -> str:
+    """What frees all that was allocated for a call, once the host has read the result."""
+    return f'define void @"{name}"(i32 %result) {{\n  store i32 0, ptr @heap\n  ret void\n}}'
+
+
+def shim(core: CoreFunctions, weights: bytes) -> str:
+    """The IR module that defines the exports, and the static data around the lowered root functions."""
     if len(weights) != Weights.size:
         raise ValueError(f"the weights take {Weights.size} bytes, these are {len(weights)}")
     parts = [
-        f"@memory = internal global [{Memory.size} x i8] zeroinitializer, align 16",
+        f"@memory = internal global [{Memory.size + MAX_ENDPOINTS * Endpoint.size} x i8] zeroinitializer, align 16",
         f"@policy = internal global [{MAX_POLICY_BYTES} x i8] zeroinitializer, align 16",
         f'@weights = internal constant [{len(weights)} x i8] c"{_escape(weights)}", align 16',
-        _declare(route),
-        _declare(check_policy),
+        *map(_declare, vars(core).values()),
         _REALLOC_IR,
-        _route(route),
-        _load_policy(check_policy),
-        f'define void @"{POST_ROUTE}"(i32 %result) {{\n  store i32 0, ptr @heap\n  ret void\n}}',
+        _route(core.route),
+        _load_policy(core.check_policy, core.adopt),
+        _observe(core.observe),
+        _snapshot(core.snapshot_bytes),
+        _restore(core.fits),
+        *map(_post, (POST_ROUTE, POST_OBSERVE, POST_SNAPSHOT, POST_RESTORE)),
     ]
     return "\n".join(parts)

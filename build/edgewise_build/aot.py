@@ -57,19 +57,20 @@ def build_component(weights: bytes, output: Path) -> None:
 
 
 def _compile(weights: bytes) -> bytes:
+    from edgewise.core.live import adopt, fits, observe, snapshot_bytes
     from edgewise.core.policy import check_policy
     from edgewise.core.routing import route
-    from edgewise_build.abi import EXPORTS, shim
+    from edgewise_build.abi import EXPORTS, CoreFunctions, shim
     from edgewise_build.lower import lower
     from edgewise_build.subset import check
     from edgewise_build.wasm import compile_modules, link
 
-    roots: list[Callable[..., Any]] = [route, check_policy]
+    roots: list[Callable[..., Any]] = [route, check_policy, adopt, observe, snapshot_bytes, fits]
     if problems := check(roots):
         raise BuildError("\n".join(map(str, problems)))
-    lowered_route, lowered_check = lower(roots)
-    modules = [lowered_route.ir, lowered_check.ir, shim(lowered_route, lowered_check, weights)]
-    return link(compile_modules(modules), EXPORTS)
+    lowered = lower(roots)
+    shims = shim(CoreFunctions(**{function.name: function for function in lowered}), weights)
+    return link(compile_modules([*(function.ir for function in lowered), shims]), EXPORTS)
 
 
 def _main() -> None:

@@ -85,7 +85,7 @@ def _model_row(name: str, model: ModelConfig) -> tuple[str, ...]:
         "free" if model.free else f"{model.price_in}{mark}",
         "free" if model.free else f"{model.price_out}{mark}",
         str(model.context),
-        str(model.ttft_ms),
+        str(model.usual_ttft_ms),
         f"{math.floor(min(qualities) * 100)}-{math.floor(max(qualities) * 100)}%",
         ", ".join(abilities),
     )

@@ -4,6 +4,7 @@ A `Config` says what the file says, in the file's units. `packing` turns it into
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
@@ -14,17 +15,20 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetPydanticSchema,
     PlainValidator,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 
 from edgewise.config_errors import Problem, ProblemsError, suggest
-from edgewise.core.labels import CLUSTERS, NEEDS, OBJECTIVES, TASKS
+from edgewise.core.labels import CLUSTERS, DOMAINS, NEEDS, OBJECTIVES, TASKS, TIERS
 from edgewise.core.language import LANGUAGES
-from edgewise.core.layout import MAX_MODELS
-from edgewise.core.policy import CHAIN_LENGTH, DIFFICULTY_BANDS, MAX_REGIONS
+from edgewise.core.layout import MAX_MODELS, MAX_REGIONS, MAX_TENANTS
+from edgewise.core.policy import CHAIN_LENGTH, DIFFICULTY_BANDS
 from edgewise.money import price_per_token
 from edgewise.toml_lines import Path
 
@@ -35,7 +39,10 @@ DEFAULT_TIME_SENSITIVE_FROM = Decimal("0.5")
 MAX_PRICE = 10_000
 MAX_ANSWER_VALUE_USD = 100_000
 MAX_WAIT_USD_PER_SECOND = 1_000
-MAX_TTFT_MS = 600_000
+MAX_TTFT_MS = 60_000
+MAX_SHIFT_MS = 60_000
+_MAX_BUDGET_USD = 1_000_000
+_MAX_SECONDS = 86_400
 _MAX_TOKENS = 2**31 - 1
 """With these limits no sum of the core passes 2**62: 10,000 USD per million x 60 million tokens is 6e17 picodollars."""
 
@@ -79,12 +86,15 @@ def _enum(names: tuple[str, ...]) -> WithJsonSchema:
 Number = Annotated[Decimal, BeforeValidator(_read_number)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Price = Annotated[Number, Field(ge=0, le=MAX_PRICE), AfterValidator(_check_price)]
+Score = Annotated[Number, Field(gt=0, le=1)]
+Seconds = Annotated[int, Field(strict=True, gt=0, le=_MAX_SECONDS)]
 Count = Annotated[int, Field(strict=True, gt=0, le=_MAX_TOKENS)]
 Flag = Annotated[bool, Field(strict=True)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Ability = Annotated[str, PlainValidator(_one_of("ability", ABILITIES)), _enum(ABILITIES)]
 Cluster = Annotated[str, PlainValidator(_one_of("cluster", CLUSTERS)), _enum(CLUSTERS)]
 Language = Annotated[str, PlainValidator(_one_of("language", LANGUAGES[1:])), _enum(LANGUAGES[1:])]
+Tier = Annotated[str, PlainValidator(_one_of("tier", TIERS[1:])), _enum(TIERS[1:])]
 Objective = Annotated[str, PlainValidator(_one_of("objective", CHOOSABLE_OBJECTIVES)), _enum(CHOOSABLE_OBJECTIVES)]
 
 
@@ -137,6 +147,69 @@ def _read_threshold(value: Any) -> Decimal | Literal["never"]:
     return number
 
 
+def _read_factors(kind: str, names: tuple[str, ...], value: dict[str, Any]) -> dict[str, Decimal]:
+    """A table of factors from 0 to 1, by name or `default`."""
+    problems = [
+        Problem((name,), f"unknown {kind} {json.dumps(name)}; {suggest(name, (*names, 'default'))}")
+        for name in value
+        if name not in names and name != "default"
+    ]
+    if problems:
+        raise ProblemsError(problems)
+    return {name: _read_share(one, (name,)) for name, one in value.items()}
+
+
+def _or_table(kind: Any, read: Callable[[Any, ValidatorFunctionWrapHandler], Any]) -> GetPydanticSchema:
+    """A value of a kind, or else a table, which `read` takes care of."""
+    return GetPydanticSchema(
+        lambda _, handler: core_schema.no_info_wrap_validator_function(read, handler.generate_schema(kind))
+    )
+
+
+def _read_languages(value: Any, as_list: ValidatorFunctionWrapHandler) -> Any:
+    return _read_factors("language", LANGUAGES[1:], value) if isinstance(value, dict) else as_list(value)
+
+
+def _read_domains(value: Any) -> dict[str, Decimal]:
+    if not isinstance(value, dict):
+        raise ValueError("not a table")
+    return _read_factors("domain", DOMAINS, value)
+
+
+def _read_milliseconds(value: Any, as_number: ValidatorFunctionWrapHandler) -> Any:
+    """One number, or a table of them by region and `default`."""
+    if not isinstance(value, dict):
+        return as_number(value)
+    problems = [
+        Problem((region,), f"{_shown(one)} is not a whole number from 0 to {MAX_TTFT_MS}; write milliseconds")
+        for region, one in value.items()
+        if type(one) is not int or not 0 <= one <= MAX_TTFT_MS
+    ]
+    if "default" not in value:
+        problems.append(Problem((), "nothing for requests without a region; add default"))
+    if problems:
+        raise ProblemsError(problems)
+    return dict(value)
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
+
+
+def _read_peak(value: Any) -> tuple[int, int]:
+    """Hours such as 08:00-18:00 as minutes of the day."""
+    match = _PEAK.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("not hours of the day")
+    from_hour, from_minute, to_hour, to_minute = (int(part) for part in match.groups())
+    begin, end = from_hour * 60 + from_minute, to_hour * 60 + to_minute
+    if begin == end:
+        raise ValueError("no time at all")
+    return begin, end
+
+
+_PEAK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
 _SHARE_SCHEMA: JsonSchemaValue = {"type": "number", "minimum": 0, "maximum": 1}
 _BANDS_SCHEMA: JsonSchemaValue = {
     "anyOf": [
@@ -161,6 +234,41 @@ _PRICED_OR_FREE: JsonSchemaValue = {
     ]
 }
 
+
+def _factors_schema(names: tuple[str, ...]) -> JsonSchemaValue:
+    properties = dict.fromkeys((*names, "default"), _SHARE_SCHEMA)
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+_LANGUAGES_SCHEMA: JsonSchemaValue = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "string", "enum": list(LANGUAGES[1:])}, "minItems": 1},
+        _factors_schema(LANGUAGES[1:]),
+    ]
+}
+_MILLISECONDS_SCHEMA: JsonSchemaValue = {"type": "integer", "minimum": 0, "maximum": MAX_TTFT_MS}
+_BY_REGION_SCHEMA: JsonSchemaValue = {
+    "anyOf": [
+        _MILLISECONDS_SCHEMA,
+        {"type": "object", "required": ["default"], "additionalProperties": _MILLISECONDS_SCHEMA},
+    ]
+}
+
+Milliseconds = Annotated[int, Field(strict=True, ge=0, le=MAX_TTFT_MS)]
+ByRegion = Annotated[
+    int | dict[str, int], _or_table(Milliseconds, _read_milliseconds), WithJsonSchema(_BY_REGION_SCHEMA)
+]
+Languages = Annotated[
+    tuple[str, ...] | dict[str, Decimal],
+    _or_table(Annotated[tuple[Language, ...], Field(min_length=1)], _read_languages),
+    WithJsonSchema(_LANGUAGES_SCHEMA),
+]
+Domains = Annotated[dict[str, Decimal], PlainValidator(_read_domains), WithJsonSchema(_factors_schema(DOMAINS))]
+Peak = Annotated[
+    tuple[int, int],
+    PlainValidator(_read_peak),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PEAK.pattern}$"}),
+]
 Quality = Annotated[dict[str, _Bands], PlainValidator(_read_quality), WithJsonSchema(_QUALITY_SCHEMA)]
 Threshold = Annotated[
     Decimal | Literal["never"],
@@ -195,6 +303,10 @@ class ModelConfig(_Table):
     provider: Name = Field(description="who serves the model; fallbacks go to other providers first")
     price_in: Price | None = Field(default=None, description="the price in USD per million input tokens")
     price_out: Price | None = Field(default=None, description="the price in USD per million output tokens")
+    price_cached_in: Price | None = Field(
+        default=None,
+        description="the price in USD per million input tokens that are in its prompt cache; without it, price_in",
+    )
     free: Flag = Field(
         default=False, description="true for a model that costs nothing, such as one of your own, in place of prices"
     )
@@ -208,14 +320,22 @@ class ModelConfig(_Table):
     knowledge_cutoff: str | None = Field(
         default=None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description='the last month it knows of, such as "2024-06"'
     )
-    languages: tuple[Language, ...] | None = Field(
-        default=None, min_length=1, description="a list of language codes it is good at; without it, all languages"
+    languages: Languages | None = Field(
+        default=None,
+        description="a list of language codes it is good at, or a table of codes and default with what its quality is"
+        " multiplied with, 0 to 1; without it, all languages",
+    )
+    domains: Domains = Field(
+        default={}, description="a table of domains and default with what its quality is multiplied with, 0 to 1"
     )
     regions: tuple[Name, ...] = Field(
         default=(), description="a list of the regions, out of policy.regions, that it is served in"
     )
-    ttft_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_TTFT_MS)] = Field(
-        description="the usual time to the first token, in milliseconds"
+    ttft_ms: ByRegion = Field(
+        description="the usual time to the first token, in milliseconds: a number, or a table by region and default"
+    )
+    shift_to: str | None = Field(
+        default=None, description="the model that takes what this one is too slow for; without it, the next best"
     )
     quality: Quality = Field(
         description="the share of answers that are right, from 0 to 1: a number, four numbers for the difficulties"
@@ -229,6 +349,15 @@ class ModelConfig(_Table):
     def picodollars_per_token(self) -> tuple[int, int]:
         """The prices of an input token and of an output token."""
         return price_per_token(self.price_in or Decimal(0)), price_per_token(self.price_out or Decimal(0))
+
+    @property
+    def usual_ttft_ms(self) -> int:
+        """The usual time to the first token for requests that name no region."""
+        return _in_region(self.ttft_ms, None)
+
+    def ttft_in(self, region: str | None) -> int:
+        """The usual time to the first token in a region, in milliseconds."""
+        return _in_region(self.ttft_ms, region)
 
     def cost(self, input_tokens: int, output_tokens: int) -> int:
         """The price of an answer in picodollars."""
@@ -257,6 +386,101 @@ class ModelConfig(_Table):
             elif not self.free and not price:
                 found = "missing" if price is None else "0"
                 yield Problem((key,), f"{found}; write the price in USD per million {side} tokens, or free = true")
+        if self.price_cached_in is not None and self.price_cached_in > (self.price_in or 0):
+            problem = f"{self.price_cached_in} is more than price_in; write what input tokens from the cache cost"
+            yield Problem(("price_cached_in",), problem)
+
+
+def _in_region(value: int | dict[str, int], region: str | None) -> int:
+    if isinstance(value, int):
+        return value
+    return value["default"] if region is None else value.get(region, value["default"])
+
+
+class ProviderConfig(_Table):
+    """A provider, as it is reached."""
+
+    hop_ms: ByRegion = Field(
+        default=0,
+        description="the network time to it in milliseconds, which comes on top of ttft_ms: a number, or a table by"
+        " region and default",
+    )
+
+    def hop_in(self, region: str | None) -> int:
+        """The network time from a region, in milliseconds."""
+        return _in_region(self.hop_ms, region)
+
+
+class TenantConfig(_Table):
+    """What a tenant may spend and use. The tenant `default` stands for every request of no other tenant."""
+
+    daily_budget_usd: Annotated[Number, Field(gt=0, le=_MAX_BUDGET_USD)] | None = Field(
+        default=None, description="what it may spend from midnight to midnight UTC, in USD; without it, any amount"
+    )
+    models: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="a list of the models that it may use; without it, all models"
+    )
+
+
+class TierConfig(_Table):
+    """What counts for the users of a tier."""
+
+    objective: Objective = Field(description=f"one of {', '.join(CHOOSABLE_OBJECTIVES)}")
+
+
+class SafetyConfig(_Table):
+    """From which scores on a request goes to some models only."""
+
+    harm_from: Score | None = Field(
+        default=None, description="a score of harm from 0 to 1, from which only models with guarded may answer"
+    )
+    jailbreak_from: Score | None = Field(
+        default=None, description="a score of jailbreak from 0 to 1, from which only models with guarded may answer"
+    )
+    pii_from: Score | None = Field(
+        default=None, description="a score of personal data from 0 to 1, from which only models with private may answer"
+    )
+
+
+class ShiftingConfig(_Table):
+    """When a share of a slow model's requests goes elsewhere."""
+
+    above_ms: Annotated[int, Field(strict=True, gt=0, le=MAX_SHIFT_MS)] = Field(
+        description="the 95th percentile of the time to the first token, in milliseconds, above which shifting begins"
+    )
+    back_ms: Annotated[int, Field(strict=True, gt=0, le=MAX_SHIFT_MS)] | None = Field(
+        default=None, description="the percentile below which it ends, less than above_ms; without it, 80% of that"
+    )
+    share: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=Decimal("0.2"), description="the share of the requests that goes elsewhere, from 0 to 1"
+    )
+    dwell_s: Seconds = Field(default=60, description="the seconds that lie at least between two changes")
+    peak: Peak | None = Field(
+        default=None,
+        description='the hours of the day, by UTC, in which it is done, such as "08:00-18:00"; always without',
+    )
+
+
+class HealthConfig(_Table):
+    """How long measurements count, and when a model is left alone."""
+
+    half_life_s: Seconds = Field(default=60, description="the seconds after which a measurement counts half")
+    stale_s: Seconds = Field(default=600, description="the seconds without news after which nothing measured counts")
+    trip_failures: Annotated[int, Field(strict=True, gt=0, le=255)] = Field(
+        default=5, description="the failures in a row that open the circuit: the model gets no requests"
+    )
+    trip_rate: Score = Field(
+        default=Decimal("0.5"), description="the share of failures, from 0 to 1, that opens the circuit"
+    )
+    open_s: Seconds = Field(
+        default=10, description="the seconds that it stays open at first; twice as long each time a probe fails"
+    )
+    probe_share: Score = Field(
+        default=Decimal("0.05"), description="the share of requests, from 0 to 1, that probe the model afterwards"
+    )
+    cooldown_s: Seconds = Field(
+        default=5, description="the seconds to wait after a rate limit, where the provider does not say"
+    )
 
 
 class ClusterConfig(_Table):
@@ -308,6 +532,14 @@ class PolicyConfig(_Table):
     difficulty_cap: Share = Field(
         default=Decimal(1), description="a difficulty from 0 to 1: the most that the text of a prompt can claim"
     )
+    difficulty_per_turn: Share = Field(
+        default=Decimal(0), description="a difficulty from 0 to 1 that each earlier turn of the user adds"
+    )
+    target_quality: Score | None = Field(
+        default=None,
+        description="a share from 0 to 1 of the best quality to be had: the cheapest model that reaches it answers"
+        " requests that name no objective",
+    )
     regions: tuple[Name, ...] = Field(
         default=(),
         max_length=MAX_REGIONS,
@@ -331,12 +563,27 @@ class Config(_Table):
         default={},
         description="tables such as [objectives.balanced], each with answer_value_usd and wait_usd_per_second",
     )
+    providers: dict[Name, ProviderConfig] = Field(
+        default={}, description="tables such as [providers.openai], each with hop_ms"
+    )
+    tenants: dict[Name, TenantConfig] = Field(
+        default={},
+        max_length=MAX_TENANTS,
+        description=f"at most {MAX_TENANTS} tables such as [tenants.acme], with daily_budget_usd or models or both",
+    )
+    tiers: dict[Tier, TierConfig] = Field(default={}, description="tables such as [tiers.free], each with an objective")
+    safety: SafetyConfig = Field(default=SafetyConfig(), description="a table of rules for what is harmful or personal")
+    shifting: ShiftingConfig | None = Field(
+        default=None, description="a table with above_ms, and perhaps back_ms, share, dwell_s and peak"
+    )
+    health: HealthConfig = Field(default=HealthConfig(), description="a table of how models are judged while they run")
     policy: PolicyConfig = Field(default=PolicyConfig(), description="a table of rules that hold for every request")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Check what takes two tables to see."""
-        problems = [*self._find_chain_problems(), *self._find_region_problems()]
+        problems = [*self._find_chain_problems(), *self._find_region_problems(), *self._find_name_problems()]
+        problems += [*self._find_safety_problems(), *self._find_shifting_problems()]
         policy = self.policy
         if policy.default_model is not None and policy.default_model not in self.models:
             problems.append(_unknown("model", policy.default_model, tuple(self.models), ("policy", "default_model")))
@@ -377,12 +624,52 @@ class Config(_Table):
                     yield _unknown("model", model, tuple(self.models), (*path, index))
             yield from _find_repeated(cluster.chain, path)
 
+    def _find_name_problems(self) -> Iterator[Problem]:
+        providers = tuple(sorted({model.provider for model in self.models.values()}))
+        for name in self.providers:
+            if name not in providers:
+                yield _unknown("provider", name, providers, ("providers", name))
+        for name, model in self.models.items():
+            path: Path = ("models", name, "shift_to")
+            if model.shift_to == name:
+                yield Problem(path, f"{json.dumps(name)} itself; name another model")
+            elif model.shift_to is not None and model.shift_to not in self.models:
+                yield _unknown("model", model.shift_to, tuple(self.models), path)
+        for name, tenant in self.tenants.items():
+            for index, model_name in enumerate(tenant.models or ()):
+                if model_name not in self.models:
+                    yield _unknown("model", model_name, tuple(self.models), ("tenants", name, "models", index))
+            yield from _find_repeated(tenant.models or (), ("tenants", name, "models"))
+
+    def _find_safety_problems(self) -> Iterator[Problem]:
+        abilities = {ability for model in self.models.values() for ability in model.abilities}
+        for key, ability in (("harm_from", "guarded"), ("jailbreak_from", "guarded"), ("pii_from", "private")):
+            if getattr(self.safety, key) is not None and ability not in abilities:
+                problem = f'no model has the ability "{ability}", so nobody could answer; add it to one, or remove this'
+                yield Problem(("safety", key), problem)
+
+    def _find_shifting_problems(self) -> Iterator[Problem]:
+        rule = self.shifting
+        if rule is not None and rule.back_ms is not None and rule.back_ms >= rule.above_ms:
+            problem = (
+                f"{rule.back_ms} is not less than above_ms = {rule.above_ms}; write a lower number of milliseconds"
+            )
+            yield Problem(("shifting", "back_ms"), problem)
+
     def _find_region_problems(self) -> Iterator[Problem]:
         known = self.policy.regions
         places: dict[Path, tuple[str, ...]] = {
             ("models", name, "regions"): model.regions for name, model in self.models.items()
         }
         places["policy", "strict_regions"] = self.policy.strict_regions
+        tables: dict[Path, int | dict[str, int]] = {
+            ("models", name, "ttft_ms"): model.ttft_ms for name, model in self.models.items()
+        }
+        tables |= {("providers", name, "hop_ms"): provider.hop_ms for name, provider in self.providers.items()}
+        for path, table in tables.items():
+            for region in table if isinstance(table, dict) else ():
+                if region not in (*known, "default"):
+                    yield _unknown("region", region, known, (*path, region), "list it in policy.regions")
         for path, regions in places.items():
             for index, region in enumerate(regions):
                 if region not in known:

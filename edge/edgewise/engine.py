@@ -13,15 +13,17 @@ from wasmtime import component
 
 from edgewise.core.labels import NEEDS
 from edgewise.core.layout import Decision as DecisionRecord
+from edgewise.core.layout import Observation as ObservationRecord
 from edgewise.core.layout import Reason
 from edgewise.core.layout import Request as RequestRecord
 from edgewise.core.policy import POLICY_STATUSES
 from edgewise.core.transcript import Message as MessageRecord
-from edgewise.core.types import Record, Span
+from edgewise.core.types import Record, Span, records_at
 from edgewise.decision import Decision
 from edgewise.decision import Reason as DecisionReason
 from edgewise.errors import EngineError
 from edgewise.interpreted import InterpretedCore
+from edgewise.observation import Observation, pack_observation
 from edgewise.request import Request, pack_request
 
 INTERFACE = "edgewise:router/routing@0.1.0"
@@ -45,6 +47,15 @@ class Engine(Protocol):
 
     def decide(self, request: Request) -> Decision:
         """Decide one request. Every status is returned, none raised."""
+
+    def observe(self, observation: Observation) -> bool:
+        """Take in how a request went; False where the policy does not know the model."""
+
+    def snapshot(self) -> bytes:
+        """All that was observed, for another engine with the same models, regions and tenants."""
+
+    def restore(self, snapshot: bytes) -> bool:
+        """Replace what was observed; False, and nothing changes, where the snapshot does not fit the policy."""
 
 
 def component_bytes(path: Path | None = None) -> bytes:
@@ -109,6 +120,10 @@ class CoreModuleEngine:
         exports = wasmtime.Instance(self.store, module, []).exports(self.store)
         self.route_function: Any = exports[f"{INTERFACE}#route"]
         self._load_policy: Any = exports[f"{INTERFACE}#load-policy"]
+        self._observe: Any = exports[f"{INTERFACE}#observe"]
+        self._snapshot: Any = exports[f"{INTERFACE}#snapshot"]
+        self._restore: Any = exports[f"{INTERFACE}#restore"]
+        self._free: Any = exports[f"cabi_post_{INTERFACE}#restore"]
         self._realloc: Any = exports["cabi_realloc"]
         memory = exports["memory"]
         assert isinstance(memory, wasmtime.Memory)
@@ -132,6 +147,29 @@ class CoreModuleEngine:
         """Decide one request. Every status is returned, none raised."""
         packed = self.place(request)
         return self.read(self.call(packed))
+
+    def observe(self, observation: Observation) -> bool:
+        """Take in how a request went; False where the policy does not know the model."""
+        packed = pack_observation(observation, self._buffer)
+        if len(packed) > self._capacity:
+            self._reserve(len(packed))
+            packed = pack_observation(observation, self._buffer)
+        self._memory.write(self.store, packed, self._buffer)
+        return bool(self._observe(self.store, *ObservationRecord.from_bytes(packed).numbers()))
+
+    def snapshot(self) -> bytes:
+        """All that was observed, for another engine with the same models, regions and tenants."""
+        span = Span.from_bytes(self._bytes(self._snapshot(self.store), Span.size))
+        return self._bytes(span.start, span.length)
+
+    def restore(self, snapshot: bytes) -> bool:
+        """Replace what was observed; False, and nothing changes, where the snapshot does not fit the policy."""
+        self._reserve(len(snapshot))
+        self._memory.write(self.store, snapshot, self._buffer)
+        fitted = bool(self._restore(self.store, self._buffer, len(snapshot)))
+        self._free(self.store, fitted)
+        self._buffer, self._capacity = 0, 0
+        return fitted
 
     def place(self, request: Request) -> int:
         """Write the request into linear memory; gives its address, for `call`."""
@@ -185,6 +223,9 @@ class ComponentEngine:
         )
         self.route_function = self._export(instance, "route")
         self._load_policy = self._export(instance, "load-policy")
+        self._observe = self._export(instance, "observe")
+        self._snapshot = self._export(instance, "snapshot")
+        self._restore = self._export(instance, "restore")
 
     def _export(self, instance: component.Instance, name: str) -> component.Func:
         interface = instance.get_export_index(self.store, INTERFACE)
@@ -205,6 +246,23 @@ class ComponentEngine:
         self.route_function.post_return(self.store)
         return _typed_decision(result)
 
+    def observe(self, observation: Observation) -> bool:
+        """Take in how a request went; False where the policy does not know the model."""
+        return bool(self._call(self._observe, _typed_observation(observation)))
+
+    def snapshot(self) -> bytes:
+        """All that was observed, for another engine with the same models, regions and tenants."""
+        return bytes(self._call(self._snapshot))
+
+    def restore(self, snapshot: bytes) -> bool:
+        """Replace what was observed; False, and nothing changes, where the snapshot does not fit the policy."""
+        return bool(self._call(self._restore, snapshot))
+
+    def _call(self, function: component.Func, *arguments: Any) -> Any:
+        result = function(self.store, *arguments)
+        function.post_return(self.store)
+        return result
+
 
 def _typed(**fields: object) -> component.Record:
     record = component.Record()
@@ -220,13 +278,29 @@ def _typed_request(request: Request) -> component.Record:
         region=request.region,
         tenant=request.tenant,
         session=request.session,
+        session_model=request.session_model,
         needs={need.replace("_", "-") for need in NEEDS if need in request.needs},
         tier=request.tier,
         objective=request.objective,
         max_output_tokens=request.max_tokens,
         latency_slo_ms=request.latency_slo_ms,
+        cached_tokens=request.cached_tokens,
         budget=request.budget,
         at_ms=request.at_ms,
+    )
+
+
+def _typed_observation(observation: Observation) -> component.Record:
+    return _typed(
+        model=observation.model,
+        region=observation.region,
+        tenant=observation.tenant,
+        outcome=observation.outcome.replace("_", "-"),
+        ttft_ms=observation.ttft_ms,
+        tokens_per_s=observation.tokens_per_s,
+        retry_after_ms=observation.retry_after_ms,
+        cost=observation.cost,
+        at_ms=observation.at_ms,
     )
 
 
@@ -260,11 +334,20 @@ class PythonEngine:
         """Decide one request. Every status is returned, none raised."""
         packed = bytearray(pack_request(request, 0))
         record = RequestRecord.from_bytes(packed)
-        messages = [
-            MessageRecord.from_bytes(packed, record.messages.start + index * MessageRecord.size)
-            for index in range(record.messages.length)
-        ]
-        memory = self._core.route(record, messages, packed)
+        memory = self._core.route(record, records_at(MessageRecord, packed, record.messages), packed)
         fallbacks = memory.chain[1 : 1 + memory.decision.fallbacks.length]
         reasons = memory.reasons[: memory.decision.reasons.length]
         return Decision.from_records(memory.decision, fallbacks, reasons, self._core.text_of)
+
+    def observe(self, observation: Observation) -> bool:
+        """Take in how a request went; False where the policy does not know the model."""
+        packed = bytearray(pack_observation(observation, 0))
+        return self._core.observe(ObservationRecord.from_bytes(packed), packed)
+
+    def snapshot(self) -> bytes:
+        """All that was observed, for another engine with the same models, regions and tenants."""
+        return self._core.snapshot()
+
+    def restore(self, snapshot: bytes) -> bool:
+        """Replace what was observed; False, and nothing changes, where the snapshot does not fit the policy."""
+        return self._core.restore(snapshot)

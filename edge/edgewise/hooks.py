@@ -49,6 +49,7 @@ class RequestView:
     region: str
     tenant: str
     session: str
+    session_model: str
     needs: frozenset[str]
     tier: str
     objective: str

@@ -1,19 +1,32 @@
 """The policy blob: a configuration as the bytes that the core loads.
 
-A Policy record, then the models sorted by name, then the strings. Equal configurations give equal bytes, in whatever
-order the file lists its tables, because everything that is numbered is sorted first.
+A Policy record, then the models and the tenants sorted by name, the expected times to the first token where they
+differ by region, and the strings. Equal configurations give equal bytes, in whatever order the file lists its tables,
+because everything that is numbered is sorted first.
 """
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from edgewise.config_models import CHOOSABLE_OBJECTIVES, Config, ModelConfig
-from edgewise.core.labels import CLUSTERS, NEED_LIVE_RETRIEVAL, NEEDS, OBJECTIVES, SCORE_ONE, TASKS
+from edgewise.config_models import CHOOSABLE_OBJECTIVES, Config, ModelConfig, ProviderConfig
+from edgewise.core.endpoints import LiveRules
+from edgewise.core.labels import (
+    CLUSTERS,
+    DOMAINS,
+    NEED_LIVE_RETRIEVAL,
+    NEEDS,
+    OBJECTIVES,
+    SCORE_ONE,
+    TASKS,
+    TIERS,
+)
 from edgewise.core.language import LANGUAGES
 from edgewise.core.policy import (
     CHAIN_LENGTH,
     DIFFICULTY_BANDS,
+    FACTOR_ONE,
     MAX_POLICY_BYTES,
     NO_MODEL,
     POLICY_MAGIC,
@@ -22,15 +35,18 @@ from edgewise.core.policy import (
     POLICY_VERSION,
     Model,
     Policy,
+    Tenant,
     check_policy,
 )
-from edgewise.core.types import Span
+from edgewise.core.types import Span, records_at
 from edgewise.errors import ConfigError
-from edgewise.money import to_picodollars
+from edgewise.money import price_per_token, to_picodollars
 
 _NEVER = SCORE_ONE + 1
-_EVERY_LANGUAGE = (1 << len(LANGUAGES)) - 1
 _MS_PER_SECOND = 1000
+_MAX_PRIOR_MS = 65_535
+_BACK_OF_ABOVE = Decimal("0.8")
+_NO_TENANT = -1
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,7 @@ class _Numbering:
     models: tuple[str, ...]
     providers: tuple[str, ...]
     regions: tuple[str, ...]
+    tenants: tuple[str, ...]
 
 
 class _Strings:
@@ -65,23 +82,57 @@ def pack_policy(config: Config) -> bytes:
         models=tuple(sorted(config.models)),
         providers=tuple(sorted({model.provider for model in config.models.values()})),
         regions=tuple(sorted(config.policy.regions)),
+        tenants=tuple(sorted(config.tenants)),
     )
-    strings = _Strings(Policy.size + len(numbering.models) * Model.size)
+    policy, priors = Policy(), _pack_priors(config, numbering)
+    tables = ((policy.models, len(numbering.models), Model.size), (policy.tenants, len(numbering.tenants), Tenant.size))
+    end = Policy.size
+    for span, count, size in (*tables, (policy.priors, len(priors) // 2, 2)):
+        span.start, span.length = end, count
+        end += count * size
+    strings = _Strings(end)
     models = [_pack_model(name, config.models[name], numbering, strings) for name in numbering.models]
-    policy = _pack_head(config, numbering, strings)
+    tenants = [_pack_tenant(name, config, numbering, strings) for name in numbering.tenants]
+    _pack_head(policy, config, numbering, strings)
     policy.total_bytes = strings.start + len(strings.data)
     if policy.total_bytes > MAX_POLICY_BYTES:
         raise ConfigError(
             f"the policy takes {policy.total_bytes} bytes, {MAX_POLICY_BYTES} are allowed;"
             f" shorten the names of its {len(numbering.models)} models"
         )
-    return b"".join([policy.to_bytes(), *(model.to_bytes() for model in models), bytes(strings.data)])
+    records = [policy.to_bytes(), *(record.to_bytes() for record in (*models, *tenants))]
+    return b"".join([*records, priors, bytes(strings.data)])
 
 
-def _pack_head(config: Config, numbering: _Numbering, strings: _Strings) -> Policy:
-    policy, rules = Policy(), config.policy
+def _pack_priors(config: Config, numbering: _Numbering) -> bytes:
+    """The expected times to the first token, network included; nothing where the models' own say it all."""
+    if not config.providers and all(isinstance(model.ttft_ms, int) for model in config.models.values()):
+        return b""
+    rows = [_pack_row(config, numbering, region) for region in (None, *numbering.regions)]
+    return b"".join(rows)
+
+
+def _pack_row(config: Config, numbering: _Numbering, region: str | None) -> bytes:
+    models = [config.models[name] for name in numbering.models]
+    hops = [config.providers.get(model.provider, ProviderConfig()).hop_in(region) for model in models]
+    times = [min(_MAX_PRIOR_MS, model.ttft_in(region) + hop) for model, hop in zip(models, hops, strict=True)]
+    return struct.pack(f"<{len(times)}H", *times)
+
+
+def _pack_tenant(name: str, config: Config, numbering: _Numbering, strings: _Strings) -> Tenant:
+    tenant, rules = Tenant(), config.tenants[name]
+    strings.place(name, tenant.name)
+    tenant.daily_budget = 0 if rules.daily_budget_usd is None else max(1, to_picodollars(rules.daily_budget_usd))
+    tenant.restricted = rules.models is not None
+    for model in rules.models or ():
+        index = numbering.models.index(model)
+        tenant.models[index >> 3] |= 1 << (index & 7)
+    return tenant
+
+
+def _pack_head(policy: Policy, config: Config, numbering: _Numbering, strings: _Strings) -> None:
+    rules = config.policy
     policy.magic, policy.version = POLICY_MAGIC, POLICY_VERSION
-    policy.models.start, policy.models.length = Policy.size, len(numbering.models)
     policy.region_count = len(numbering.regions)
     for index, region in enumerate(numbering.regions):
         strings.place(region, policy.regions[index])
@@ -99,7 +150,38 @@ def _pack_head(config: Config, numbering: _Numbering, strings: _Strings) -> Poli
     recency = config.time_sensitive_from
     policy.time_sensitive_from = _NEVER if recency is None else _score(recency)
     policy.difficulty_cap = _score(rules.difficulty_cap)
-    return policy
+    policy.difficulty_per_turn = _score(rules.difficulty_per_turn)
+    policy.target_quality = _threshold(rules.target_quality)
+    policy.harm_from = _threshold(config.safety.harm_from)
+    policy.jailbreak_from = _threshold(config.safety.jailbreak_from)
+    policy.pii_from = _threshold(config.safety.pii_from)
+    for name, tier in config.tiers.items():
+        policy.tier_objectives[TIERS.index(name)] = OBJECTIVES.index(tier.objective)
+    default = "default"
+    policy.default_tenant = numbering.tenants.index(default) if default in numbering.tenants else _NO_TENANT
+    _pack_rules(config, policy.rules)
+
+
+def _threshold(share: Decimal | None) -> int:
+    """A score from which a rule holds; 0 turns it off."""
+    return 0 if share is None else max(1, _score(share))
+
+
+def _pack_rules(config: Config, rules: LiveRules) -> None:
+    health, shifting = config.health, config.shifting
+    rules.half_life_ms = health.half_life_s * _MS_PER_SECOND
+    rules.stale_ms = health.stale_s * _MS_PER_SECOND
+    rules.open_ms = health.open_s * _MS_PER_SECOND
+    rules.cooldown_ms = health.cooldown_s * _MS_PER_SECOND
+    rules.trip_failures = health.trip_failures
+    rules.trip_rate = _threshold(health.trip_rate)
+    rules.probe_share = _threshold(health.probe_share)
+    if shifting is not None:
+        rules.shift_share = _threshold(shifting.share)
+        rules.shift_above_ms = shifting.above_ms
+        rules.shift_back_ms = shifting.back_ms or int(shifting.above_ms * _BACK_OF_ABOVE)
+        rules.shift_dwell_ms = shifting.dwell_s * _MS_PER_SECOND
+        rules.peak_from, rules.peak_to = shifting.peak or (0, 0)
 
 
 def _pack_objectives(config: Config, policy: Policy) -> None:
@@ -113,25 +195,37 @@ def _pack_model(name: str, config: ModelConfig, numbering: _Numbering, strings: 
     model = Model()
     strings.place(name, model.name)
     model.price_in, model.price_out = config.picodollars_per_token
+    cached = config.price_cached_in
+    model.price_cached_in = model.price_in if cached is None else price_per_token(cached)
     model.regions = _region_bits(config.regions, numbering)
     model.context = config.context
     model.max_output = config.context if config.max_output is None else config.max_output
-    model.ttft_ms = config.ttft_ms
+    model.ttft_ms = config.usual_ttft_ms
+    model.shift_to = NO_MODEL if config.shift_to is None else numbering.models.index(config.shift_to)
     model.provider = numbering.providers.index(config.provider)
     model.abilities = sum(1 << NEEDS.index(ability) for ability in config.abilities)
     model.abilities |= NEED_LIVE_RETRIEVAL if config.live_retrieval else 0
-    for index, byte in enumerate(_language_bits(config).to_bytes(len(model.languages), "little")):
-        model.languages[index] = byte
+    for index, code in enumerate(LANGUAGES):
+        model.languages[index] = _language_factor(config, code)
+    for index, domain in enumerate(DOMAINS):
+        model.domain_losses[index] = FACTOR_ONE - _factor(config.domains, domain, Decimal(1))
     for task, label in enumerate(TASKS):
         for band, quality in enumerate(config.quality[label]):
             model.quality[task * DIFFICULTY_BANDS + band] = _score(quality)
     return model
 
 
-def _language_bits(config: ModelConfig) -> int:
+def _language_factor(config: ModelConfig, code: str) -> int:
+    """What the quality is multiplied with in a language, out of FACTOR_ONE; 0 where the model does not know it."""
     if config.languages is None:
-        return _EVERY_LANGUAGE
-    return sum(1 << LANGUAGES.index(code) for code in config.languages)
+        return FACTOR_ONE
+    if isinstance(config.languages, dict):
+        return _factor(config.languages, code, Decimal(0))
+    return FACTOR_ONE if code in config.languages else 0
+
+
+def _factor(factors: dict[str, Decimal], name: str, otherwise: Decimal) -> int:
+    return int((factors.get(name, factors.get("default", otherwise)) * FACTOR_ONE).to_integral_value(ROUND_HALF_EVEN))
 
 
 def _region_bits(regions: Iterable[str], numbering: _Numbering) -> int:
@@ -144,18 +238,16 @@ def _score(share: Decimal) -> int:
     return int((share * SCORE_ONE).to_integral_value(ROUND_HALF_EVEN))
 
 
-def unpack_policy(blob: bytes) -> tuple[Policy, list[Model]]:
+def unpack_policy(blob: bytes) -> tuple[Policy, list[Model], list[Tenant]]:
     """The records of a policy blob, as the core run in Python takes them. Raises ConfigError when it is not one."""
     if len(blob) < Policy.size:
         raise ConfigError(f"not a policy: {len(blob)} bytes, its head alone takes {Policy.size}")
     policy = Policy.from_bytes(blob)
-    start, count = policy.models.start, policy.models.length
-    inside = start >= 0 and count >= 0 and start + count * Model.size <= len(blob)
-    models = [Model.from_bytes(blob, start + index * Model.size) for index in range(count if inside else 0)]
-    status = check_policy(policy, models, len(blob))
+    models, tenants = records_at(Model, blob, policy.models), records_at(Tenant, blob, policy.tenants)
+    status = check_policy(policy, models, tenants, bytearray(blob), len(blob))
     if status != POLICY_OK:
         raise ConfigError(f"not a policy that this version can load: {POLICY_STATUSES[status].replace('_', ' ')}")
-    return policy, models
+    return policy, models, tenants
 
 
 def text_at(blob: bytes, span: Span) -> str:

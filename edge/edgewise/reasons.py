@@ -25,6 +25,16 @@ TEMPLATES = {
     "live_retrieval": "{model} has no live retrieval",
     "hook": "the policy's hook leaves {model} out",
     "hook_failed": "the policy's hook failed, so the policy decided without it",
+    "guarded": "{model} has no guard, which this request needs (harm or jailbreak {score})",
+    "private": "{model} is not trusted with personal data ({score})",
+    "tenant_models": "{model} is not on the tenant's list",
+    "tenant_budget": "{model} would cost more than the {dollars} that the tenant has left today",
+    "cooling_down": "{model} limits its rate for another {value} ms",
+    "circuit_open": "{model} failed {value} times in a row and is left alone for now",
+    "circuit_half_open": "{model} failed {value} times in a row and is being probed by other requests",
+    "target_quality": "{model} is the cheapest that reaches the target quality; {score} is expected of it",
+    "session": "{model} answered before in this session, and its prompt cache saves {dollars}",
+    "shift": "{model} is slow (p95 {value} ms), so this request is among those that go elsewhere",
 }
 assert tuple(TEMPLATES) == REASONS
 

@@ -1,6 +1,7 @@
 """Requests: what callers send, validated."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -14,7 +15,7 @@ __all__ = ["MAX_REQUEST_BYTES", "Message", "Request", "pack_request"]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
-Need = Literal["tools", "json", "vision", "audio", "live_retrieval"]
+Need = Literal["tools", "json", "vision", "audio", "live_retrieval", "guarded", "private"]
 
 
 def _check_text(text: str) -> str:
@@ -51,6 +52,7 @@ class Request(BaseModel):
     """One request. Only `messages` is required, and `text` stands for one user message.
 
     `budget_usd`: the most that the answer may cost. `latency_slo_ms`: the longest wait for the first token.
+    `session_model`: who answered last in this conversation, and has `cached_tokens` of the prompt in its cache.
     `at_ms`: Unix time in milliseconds.
     """
 
@@ -67,6 +69,8 @@ class Request(BaseModel):
     needs: frozenset[Need] = frozenset()
     objective: Literal["unset", "cost", "balanced", "quality", "latency"] = "unset"
     session: Text = ""
+    session_model: Text = ""
+    cached_tokens: Integer = Field(default=0, ge=0, le=2**31 - 1)
     at_ms: Integer = Field(default=0, ge=0, le=2**53)
 
     @property
@@ -86,20 +90,21 @@ class Request(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise RequestError(_explain(error)) from None
+            raise RequestError(explain(error, _ADVICE)) from None
         except RecursionError:
             raise RequestError("messages: nested too deeply") from None
 
 
-def _explain(error: ValidationError) -> str:
-    """The first problem, as `field: what is wrong`."""
+_ADVICE = {
+    "missing": 'missing; a request is {"messages": [{"role": "user", "content": "..."}]} or {"text": "..."}',
+    "extra_forbidden": f"unknown; the fields of a request are {', '.join(Request.model_fields)}",
+    "too_short": "empty; give at least one message",
+}
+
+
+def explain(error: ValidationError, advice: Mapping[str, str]) -> str:
+    """The first problem, as `field: what is wrong`; `advice` says it for some types of errors."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        message = 'missing; a request is {"messages": [{"role": "user", "content": "..."}]} or {"text": "..."}'
-    elif first["type"] == "extra_forbidden":
-        message = f"unknown; the fields of a request are {', '.join(Request.model_fields)}"
-    elif first["type"] == "too_short":
-        message = "empty; give at least one message"
+    message = advice.get(first["type"], first["msg"].removeprefix("Value error, "))
     return f"{place}: {message}" if place else message

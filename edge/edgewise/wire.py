@@ -79,7 +79,8 @@ def pack_request(request: "Request", base: int) -> bytes:
     Raises RequestError when it is larger than MAX_REQUEST_BYTES.
     """
     contents = [message.content.encode() for message in request.messages]
-    strings = [text.encode() for text in (request.id, request.region, request.tenant, request.session)]
+    named = (request.id, request.region, request.tenant, request.session, request.session_model)
+    strings = [text.encode() for text in named]
     first_message = RequestRecord.size
     first_string = first_message + len(contents) * MessageRecord.size
     first_content = first_string + sum(map(len, strings))
@@ -89,7 +90,8 @@ def pack_request(request: "Request", base: int) -> bytes:
     record = RequestRecord()
     _point(record.messages, base + first_message, len(contents))
     position = base + first_string
-    for span, text in zip((record.id, record.region, record.tenant, record.session), strings, strict=True):
+    spans = (record.id, record.region, record.tenant, record.session, record.session_model)
+    for span, text in zip(spans, strings, strict=True):
         _point(span, position, len(text))
         position += len(text)
     record.needs = sum(1 << NEEDS.index(need) for need in request.needs)
@@ -97,6 +99,7 @@ def pack_request(request: "Request", base: int) -> bytes:
     record.objective = OBJECTIVES.index(request.objective)
     record.max_output_tokens = request.max_tokens
     record.latency_slo_ms = request.latency_slo_ms
+    record.cached_tokens = request.cached_tokens
     record.budget = request.budget
     record.at_ms = request.at_ms
     rows = []

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from edgewise.core import labels
+from edgewise.core.endpoints import OUTCOMES
 from edgewise.core.language import LANGUAGES, SCRIPTS
-from edgewise.core.layout import Decision, Reason, Request
+from edgewise.core.layout import Decision, Observation, Reason, Request
 from edgewise.core.policy import POLICY_STATUSES
 from edgewise.core.transcript import Message
 from edgewise.core.types import Record
@@ -36,6 +37,7 @@ def block(kind: str, name: str) -> list[str]:
         ("script", [script.lower() for script in SCRIPTS]),
         ("reason-code", labels.REASONS),
         ("policy-status", POLICY_STATUSES),
+        ("outcome", OUTCOMES),
     ],
 )
 def test_enums(name: str, expected: tuple[str, ...]) -> None:
@@ -51,7 +53,14 @@ def test_task_scores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "record"), [("request", Request), ("message", Message), ("reason", Reason), ("decision", Decision)]
+    ("name", "record"),
+    [
+        ("request", Request),
+        ("message", Message),
+        ("reason", Reason),
+        ("decision", Decision),
+        ("observation", Observation),
+    ],
 )
 def test_records(name: str, record: type[Record]) -> None:
     assert block("record", name) == list(record.__annotations__)

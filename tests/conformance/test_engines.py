@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edgewise.config import parse_config
 from edgewise.core.labels import NEEDS, OBJECTIVES, ROLES
 from edgewise.core.layout import Decision as DecisionRecord
+from edgewise.core.policy import MAX_POLICY_BYTES
 from edgewise.engine import ComponentEngine, CoreModuleEngine, PythonEngine
 from edgewise.errors import EngineError
 from edgewise.packing import pack_policy
@@ -156,7 +157,7 @@ def _engines_for_damage(weights):
 def test_a_policy_that_is_too_large_is_refused_everywhere(weights):
     for engine in _engines_for_damage(weights):
         with pytest.raises(EngineError, match="too large"):
-            engine.load_policy(bytes(512 * 1024 + 1))
+            engine.load_policy(bytes(MAX_POLICY_BYTES + 1))
 
 
 def test_a_refused_policy_leaves_the_old_one(default_policy):

@@ -12,9 +12,11 @@ from edgewise.core.policy import (
     POLICY_CORRUPT,
     POLICY_NOT_A_POLICY,
     POLICY_OK,
+    POLICY_VERSION,
     POLICY_WRONG_VERSION,
     Model,
     Policy,
+    Tenant,
     check_policy,
     cost_of,
 )
@@ -256,12 +258,15 @@ class TestChain:
 
 class TestCheck:
     @staticmethod
-    def valid() -> tuple[Policy, list[Model], int]:
-        policy, models, strings = pack(PolicySpec([ModelSpec(name="a"), ModelSpec(name="b")], regions=("eu",)))
-        size = Policy.size + 2 * Model.size + len(strings)
+    def valid() -> tuple[Policy, list[Model], list[Tenant], bytes, int]:
+        policy, models, strings = pack(PolicySpec([ModelSpec(name="a"), ModelSpec(name="b")], regions=("eu", "us")))
+        tables = Policy.size + 2 * Model.size
+        for span in (*(model.name for model in models), policy.regions[0], policy.regions[1]):
+            span.start += tables
+        blob = bytes(tables) + strings
         policy.models.start, policy.models.length = Policy.size, 2
-        policy.total_bytes = size
-        return policy, models, size
+        policy.total_bytes = len(blob)
+        return policy, models, [], blob, len(blob)
 
     def test_a_valid_policy(self):
         assert check_policy(*self.valid()) == POLICY_OK
@@ -270,7 +275,7 @@ class TestCheck:
         ("field", "value", "status"),
         [
             ("magic", 0, POLICY_NOT_A_POLICY),
-            ("version", 2, POLICY_WRONG_VERSION),
+            ("version", POLICY_VERSION + 1, POLICY_WRONG_VERSION),
             ("total_bytes", 1, POLICY_CORRUPT),
             ("region_count", -1, POLICY_CORRUPT),
             ("region_count", 65, POLICY_CORRUPT),
@@ -279,20 +284,43 @@ class TestCheck:
         ],
     )
     def test_a_wrong_head(self, field, value, status):
-        policy, models, size = self.valid()
+        policy, *rest = self.valid()
         setattr(policy, field, value)
-        assert check_policy(policy, models, size) == status
+        assert check_policy(policy, *rest) == status
 
     @pytest.mark.parametrize("start", [-1, 2**31 - 1])
-    @pytest.mark.parametrize("of", ["models", "region", "model"])
+    @pytest.mark.parametrize("of", ["models", "tenants", "priors", "region", "model"])
     def test_a_span_that_leaves_the_blob(self, of, start):
-        policy, models, size = self.valid()
-        {"models": policy.models, "region": policy.regions[0], "model": models[1].name}[of].start = start
-        assert check_policy(policy, models, size) == POLICY_CORRUPT
+        policy, models, *rest = self.valid()
+        named = {"region": policy.regions[0], "model": models[1].name}
+        (named[of] if of in named else getattr(policy, of)).start = start
+        assert check_policy(policy, models, *rest) == POLICY_CORRUPT
 
     @pytest.mark.parametrize("length", [-1, 2**31 - 1])
-    @pytest.mark.parametrize("of", ["models", "region", "model"])
+    @pytest.mark.parametrize("of", ["models", "tenants", "priors", "region", "model"])
     def test_a_length_that_leaves_the_blob(self, of, length):
-        policy, models, size = self.valid()
-        {"models": policy.models, "region": policy.regions[0], "model": models[1].name}[of].length = length
-        assert check_policy(policy, models, size) == POLICY_CORRUPT
+        policy, models, *rest = self.valid()
+        named = {"region": policy.regions[0], "model": models[1].name}
+        (named[of] if of in named else getattr(policy, of)).length = length
+        assert check_policy(policy, models, *rest) == POLICY_CORRUPT
+
+    def test_priors_for_other_endpoints_than_there_are(self):
+        policy, *rest = self.valid()
+        policy.priors.length = 5
+        assert check_policy(policy, *rest) == POLICY_CORRUPT
+        policy.priors.length = 2 * 3
+        assert check_policy(policy, *rest) == POLICY_OK
+
+    def test_names_out_of_order_or_given_twice(self):
+        for of in ("models", "regions"):
+            for twice in (False, True):
+                policy, models, *rest = self.valid()
+                spans = [model.name for model in models] if of == "models" else list(policy.regions[:2])
+                first, second = spans[0].start, spans[1].start
+                spans[0].start, spans[1].start = second, second if twice else first
+                assert check_policy(policy, models, *rest) == POLICY_CORRUPT
+
+    def test_a_tier_without_an_objective_that_exists(self):
+        policy, *rest = self.valid()
+        policy.tier_objectives[2] = 5
+        assert check_policy(policy, *rest) == POLICY_CORRUPT

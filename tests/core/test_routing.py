@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgewise.core.endpoints import Endpoint
 from edgewise.core.labels import ROLES, STATUSES, TASK_COUNT
-from edgewise.core.layout import Memory, Request, Weights
-from edgewise.core.policy import Model, Policy
+from edgewise.core.layout import Memory, Observation, Request, Weights
+from edgewise.core.policy import Model, Policy, endpoint_count
 from edgewise.core.routing import route
 from edgewise.core.transcript import Message, Segment
 from edgewise.core.types import element_of, u8, u32
@@ -32,8 +33,10 @@ class CheckedCore:
     def __init__(self, weights: bytes, blob: bytes) -> None:
         self.memory = checked(Memory())
         self.weights = checked(Weights.from_bytes(weights))
-        policy, models = unpack_policy(bytearray(blob))
+        policy, models, tenants = unpack_policy(bytearray(blob))
         self.policy, self.models = checked(policy), CheckedList(map(checked, models))
+        self.tenants = CheckedList(map(checked, tenants))
+        self.endpoints = CheckedList(checked(Endpoint()) for _ in range(endpoint_count(policy)))
         self.strings = CheckedBuffer(blob, "strings", U8)
 
     def decide(self, packed: bytes) -> str:
@@ -43,7 +46,8 @@ class CheckedCore:
             for index in range(request.messages.length)
         )
         text = CheckedBuffer(bytearray(packed), "text", U8)
-        route(self.memory, self.weights, self.policy, self.models, self.strings, checked(request), messages, text)
+        tables = (self.policy, self.models, self.tenants, self.endpoints, self.strings)
+        route(self.memory, self.weights, *tables, checked(request), messages, text)
         return STATUSES[self.memory.decision.status]
 
 
@@ -138,5 +142,5 @@ def test_scores_sum_to_one(core):
 
 def test_the_sizes_that_cross_the_boundary_are_pinned():
     """Whoever changes these changes the WIT contract, and every host."""
-    assert (Request.size, Message.size) == (72, 12)
+    assert (Request.size, Message.size, Observation.size) == (80, 12, 56)
     assert Policy.alignment == Model.alignment == 8

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.config import Config, load_config
+from edgewise.core.endpoints import Endpoint
 from edgewise.core.labels import (
     CLUSTER_OF_TASK,
     CLUSTERS,
@@ -21,8 +22,9 @@ from edgewise.core.labels import (
     TASKS,
 )
 from edgewise.core.language import LANGUAGES
-from edgewise.core.layout import MAX_MODELS, Memory, Request
-from edgewise.core.policy import CHAIN_LENGTH, LANGUAGE_BYTES, MAX_REGIONS, NO_MODEL, Policy, choose
+from edgewise.core.layout import MAX_MODELS, MAX_REGIONS, Memory, Request
+from edgewise.core.policy import CHAIN_LENGTH, FACTOR_ONE, LANGUAGE_SLOTS, NO_MODEL, Policy, endpoint_count
+from edgewise.core.selection import choose
 from edgewise.errors import ConfigError
 from edgewise.packing import pack_policy, text_at, unpack_policy
 
@@ -51,7 +53,7 @@ MODELS = st.fixed_dictionaries(
         "abilities": st.lists(st.sampled_from(NEEDS[:4]), unique=True),
         "live_retrieval": st.booleans(),
         "languages": st.none() | st.lists(st.sampled_from(LANGUAGES[1:]), unique=True, min_size=1, max_size=5),
-        "ttft_ms": st.integers(0, 600_000),
+        "ttft_ms": st.integers(0, 60_000),
         "quality": SHARES | st.lists(SHARES, min_size=4, max_size=4),
     }
 )
@@ -99,7 +101,7 @@ def test_the_order_of_the_file_does_not_matter(tables: dict[str, Any], data: st.
 def test_the_records_say_what_the_file_says(tables: dict[str, Any]) -> None:
     config = Config.model_validate(tables)
     blob = pack_policy(config)
-    policy, models = unpack_policy(blob)
+    policy, models, _ = unpack_policy(blob)
     names = sorted(config.models)
     regions = sorted(config.policy.regions)
     assert [text_at(blob, model.name) for model in models] == names
@@ -123,8 +125,9 @@ def check_model(config: Config, name: str, model: Any, regions: list[str]) -> No
     assert (model.price_in, model.price_out) == said.picodollars_per_token
     assert (model.context, model.max_output, model.ttft_ms) == (said.context, said.context, said.ttft_ms)
     assert {regions[bit] for bit in bits(model.regions)} == set(said.regions)
-    languages = int.from_bytes(bytes(model.languages), "little")
-    assert {LANGUAGES[bit] for bit in bits(languages)} == set(said.languages or LANGUAGES)
+    known = {index for index in range(LANGUAGE_SLOTS) if model.languages[index]}
+    assert {LANGUAGES[index] for index in known} == set(said.languages or LANGUAGES)
+    assert all(model.languages[index] == FACTOR_ONE for index in known)
     abilities = {NEEDS[bit] for bit in bits(model.abilities)}
     assert abilities == set(said.abilities) | ({"live_retrieval"} if said.live_retrieval else set())
     assert list(model.quality) == [quality * SCORE_ONE for task in TASKS for quality in said.quality[task]]
@@ -136,7 +139,7 @@ def bits(number: int) -> Iterator[int]:
 
 def test_money_and_thresholds() -> None:
     tables = {"objectives": {"cost": {"answer_value_usd": Decimal("0.001"), "wait_usd_per_second": Decimal("0.5")}}}
-    policy, models = unpack_policy(pack_policy(config_of({"a": {}, "b": {"live_retrieval": True}}, **tables)))
+    policy, models, _ = unpack_policy(pack_policy(config_of({"a": {}, "b": {"live_retrieval": True}}, **tables)))
     cost = OBJECTIVES.index("cost")
     assert policy.answer_value[cost] == 10**9
     assert policy.wait_price[cost] == 500_000_000
@@ -145,7 +148,7 @@ def test_money_and_thresholds() -> None:
     assert models[0].price_in == 10**6
     assert models[1].abilities == NEED_LIVE_RETRIEVAL
     rules = {"time_sensitive_from": "never", "abstain_below": 0}
-    policy, _ = unpack_policy(pack_policy(config_of({"a": {}}, policy=rules)))
+    policy, _, _ = unpack_policy(pack_policy(config_of({"a": {}}, policy=rules)))
     assert policy.time_sensitive_from > SCORE_ONE
     assert policy.abstain_below == 1, "0 leaves the threshold to the classifier"
 
@@ -157,7 +160,7 @@ def test_equal_strings_are_stored_once() -> None:
 
 
 def test_free_models_cost_nothing() -> None:
-    _, models = unpack_policy(pack_policy(config_of({"a": {"price_in": None, "price_out": None, "free": True}})))
+    _, models, _ = unpack_policy(pack_policy(config_of({"a": {"price_in": None, "price_out": None, "free": True}})))
     assert (models[0].price_in, models[0].price_out) == (0, 0)
 
 
@@ -172,8 +175,8 @@ def test_limits() -> None:
         config_of({**many, "one-more": {}})
 
 
-def test_languages_fit_their_bits() -> None:
-    assert len(LANGUAGES) <= 8 * LANGUAGE_BYTES
+def test_languages_fit_their_slots() -> None:
+    assert len(LANGUAGES) <= LANGUAGE_SLOTS
 
 
 @given(st.binary(max_size=2000))
@@ -197,7 +200,8 @@ class Chooser:
         self.names = sorted(config.models)
         self.blob = pack_policy(config)
         self.policy: Policy
-        self.policy, self.models = unpack_policy(self.blob)
+        self.policy, self.models, self.tenants = unpack_policy(self.blob)
+        self.endpoints = [Endpoint() for _ in range(endpoint_count(self.policy))]
 
     def choose(self, task: str = "chat", difficulty: float = 0.1, region: str = "", **signals: Any) -> list[str]:
         """The chain of models; empty where none is feasible."""
@@ -213,7 +217,8 @@ class Chooser:
         request.objective = OBJECTIVES.index(signals.pop("objective", "unset"))
         for name, value in signals.items():
             setattr(decision, name, value)
-        choose(request, self.policy, self.models, bytearray(self.blob), bytearray(region.encode()), memory)
+        tables = (self.policy, self.models, self.tenants, self.endpoints, bytearray(self.blob))
+        choose(request, *tables, bytearray(region.encode()), memory)
         if decision.status == STATUS_NO_FEASIBLE_MODEL:
             return []
         return [self.names[memory.chain_models[place]] for place in range(memory.chain_length)]

@@ -146,9 +146,9 @@ class TestPacking:
     @given(
         base=st.integers(0, 2**20).map(lambda number: number * 16),
         turns=st.lists(st.tuples(st.sampled_from(ROLES), texts), min_size=1, max_size=5),
-        strings=st.tuples(texts, texts, texts, texts),
+        strings=st.tuples(texts, texts, texts, texts, texts),
         needs=st.sets(st.sampled_from(NEEDS)),
-        numbers=st.tuples(*[st.integers(0, MAX_U31)] * 2, st.integers(0, 2**53)),
+        numbers=st.tuples(*[st.integers(0, MAX_U31)] * 3, st.integers(0, 2**53)),
         tier=st.sampled_from(TIERS),
         objective=st.sampled_from(OBJECTIVES),
     )
@@ -156,8 +156,8 @@ class TestPacking:
         request = Request.parse(
             {
                 "messages": [{"role": role, "content": content} for role, content in turns],
-                **dict(zip(("id", "region", "tenant", "session"), strings, strict=True)),
-                **dict(zip(("max_tokens", "latency_slo_ms", "at_ms"), numbers, strict=True)),
+                **dict(zip(("id", "region", "tenant", "session", "session_model"), strings, strict=True)),
+                **dict(zip(("max_tokens", "latency_slo_ms", "cached_tokens", "at_ms"), numbers, strict=True)),
                 "needs": list(needs), "tier": tier, "objective": objective, "budget_usd": 0.25,
             }
         )  # fmt: skip
@@ -167,8 +167,9 @@ class TestPacking:
         def text(span):
             return packed[span.start - base : span.start - base + span.length].decode()
 
-        assert tuple(map(text, (record.id, record.region, record.tenant, record.session))) == strings
-        assert (record.max_output_tokens, record.latency_slo_ms, record.at_ms) == numbers
+        spans = (record.id, record.region, record.tenant, record.session, record.session_model)
+        assert tuple(map(text, spans)) == strings
+        assert (record.max_output_tokens, record.latency_slo_ms, record.cached_tokens, record.at_ms) == numbers
         assert (record.tier, record.objective) == (TIERS.index(tier), OBJECTIVES.index(objective))
         assert {need for bit, need in enumerate(NEEDS) if record.needs >> bit & 1} == needs
         assert record.budget == 250_000_000_000

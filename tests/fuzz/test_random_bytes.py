@@ -7,7 +7,7 @@ import pytest
 
 from edgewise.core.labels import OBJECTIVES, ROLES, STATUSES
 from edgewise.core.layout import Decision, Request
-from edgewise.core.policy import POLICY_STATUSES, Model, Policy
+from edgewise.core.policy import MAX_POLICY_BYTES, POLICY_STATUSES, Model, Policy
 from edgewise.core.transcript import Message
 from edgewise.core.types import offset_of
 from edgewise.engine import CoreModuleEngine
@@ -18,7 +18,7 @@ POLICIES = 4_000
 TEXT_BYTES = 1 << 20
 SEED = 2024
 
-_SPANS = [offset_of(Request, name) for name in ("id", "region", "tenant", "session")]
+_SPANS = [offset_of(Request, name) for name in ("id", "region", "tenant", "session", "session_model")]
 _MESSAGES = offset_of(Request, "messages")
 _NEEDS, _TIER, _OBJECTIVE = (offset_of(Request, name) for name in ("needs", "tier", "objective"))
 _NUMBERS = offset_of(Request, "max_output_tokens")
@@ -82,8 +82,8 @@ def random_request(draw: random.Random, base: int, text_at: int) -> bytearray:
     for offset in _SPANS:
         struct.pack_into("<II", record, offset, *random_span(draw, text_at, 40))
     if draw.random() < 0.8:
-        record[_NEEDS] &= 0 if draw.random() < 0.7 else 0x1F
-        struct.pack_into("<IIqq", record, _NUMBERS, *([0] * 4))
+        record[_NEEDS] &= 0 if draw.random() < 0.7 else 0x7F
+        struct.pack_into("<IIIqq", record, _NUMBERS, *([0] * 5))
     record[_TIER] %= 4
     record[_OBJECTIVE] %= len(OBJECTIVES)
     for _ in range(count):
@@ -165,7 +165,7 @@ def random_policy(draw: random.Random, good: bytes) -> bytes:
     if kind == 0:
         return draw.randbytes(draw.randrange(0, 3 * Policy.size))
     if kind == 1:
-        return bytes(512 * 1024 + draw.randrange(1, 9))
+        return bytes(MAX_POLICY_BYTES + draw.randrange(1, 9))
     blob = bytearray(good)
     if kind == 2:
         return bytes(blob[: draw.randrange(len(blob))])

@@ -27,12 +27,14 @@ FIELDS: dict[str, list[Any]] = {
     "latency_slo_ms": [0, 500],
     "tier": ["pro", "free", "unset"],
     "tenant": ["t"],
-    "needs": [["json"], ["tools", "vision"], []],
+    "needs": [["json"], ["tools", "vision"], ["guarded", "private"], []],
     "objective": ["cost", "quality"],
     "session": ["s"],
+    "session_model": ["gpt-4o", "nobody"],
+    "cached_tokens": [0, 5, 100_000],
     "at_ms": [5, 1782000160896],
 }
-TEXT_FIELDS = ("id", "region", "tenant", "session")
+TEXT_FIELDS = ("id", "region", "tenant", "session", "session_model")
 
 
 class Draw:

@@ -5,21 +5,23 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from edgewise.core.endpoints import Endpoint
 from edgewise.core.labels import CLUSTER_COUNT, OBJECTIVE_COUNT, REASONS, SCORE_ONE, STATUSES, TASK_COUNT
 from edgewise.core.layout import Memory, Request
 from edgewise.core.policy import (
     CHAIN_LENGTH,
     DIFFICULTY_BANDS,
-    LANGUAGE_BYTES,
+    FACTOR_ONE,
+    LANGUAGE_SLOTS,
     NO_MODEL,
     POLICY_MAGIC,
     POLICY_VERSION,
     Model,
     Policy,
-    choose,
 )
+from edgewise.core.selection import choose
 
-ALL_LANGUAGES = (1 << 8 * LANGUAGE_BYTES) - 1
+ALL_LANGUAGES = (1 << LANGUAGE_SLOTS) - 1
 
 
 @dataclass
@@ -104,7 +106,7 @@ def pack(spec: PolicySpec) -> tuple[Policy, list[Model], bytes]:
         chain = spec.clusters.get(cluster, [])
         for place in range(CHAIN_LENGTH):
             policy.clusters[cluster].models[place] = chain[place] if place < len(chain) else NO_MODEL
-    policy.default_model, policy.default_objective = spec.default_model, 2
+    policy.default_model, policy.default_objective, policy.default_tenant = spec.default_model, 2, -1
     policy.time_sensitive_from, policy.difficulty_cap = spec.time_sensitive_from, spec.difficulty_cap
     models = []
     for one in spec.models:
@@ -113,8 +115,9 @@ def pack(spec: PolicySpec) -> tuple[Policy, list[Model], bytes]:
         strings += one.name.encode()
         for name in ("price_in", "price_out", "context", "max_output", "ttft_ms", "provider", "abilities", "regions"):
             setattr(model, name, getattr(one, name))
-        for index, byte in enumerate(one.languages.to_bytes(LANGUAGE_BYTES, "little")):
-            model.languages[index] = byte
+        model.shift_to = NO_MODEL
+        for index in range(LANGUAGE_SLOTS):
+            model.languages[index] = FACTOR_ONE * (one.languages >> index & 1)
         hard = one.quality if one.quality_when_hard is None else one.quality_when_hard
         for task in range(TASK_COUNT):
             for band in range(DIFFICULTY_BANDS):
@@ -138,7 +141,8 @@ def choose_model(spec: PolicySpec, signals: Signals | None = None, region: str =
     for name, value in request.items():
         setattr(record, name, value)
     record.region.length = len(region.encode())
-    choose(record, policy, models, strings, region.encode(), memory)
+    endpoints = [Endpoint() for _ in range(len(models) * (len(spec.regions) + 1))]
+    choose(record, policy, models, [], endpoints, strings, region.encode(), memory)
 
     def text(span: Any) -> str:
         return strings[span.start : span.start + span.length].decode()

@@ -254,7 +254,7 @@ def expected_wait(endpoint: Endpoint, ttft_ms: int, now: int, rules: LiveRules) 
     if endpoint.error_rate == 0:
         return ttft_ms
     rate = min(_MAX_ERROR_RATE, endpoint.error_rate * freshness(endpoint, now, rules) // FULL_WEIGHT)
-    return ttft_ms * SCORE_ONE // (SCORE_ONE - rate)
+    return min(MAX_TTFT_MS, ttft_ms * SCORE_ONE // (SCORE_ONE - rate))
 
 
 def health(endpoint: Endpoint, now: int) -> int:
@@ -279,14 +279,20 @@ def is_peak(now: int, rules: LiveRules) -> bool:
     return minute >= rules.peak_from or minute < rules.peak_to
 
 
-def draw(text: U8, start: int, length: int, salt: int) -> int:
-    """A number from 0 to SCORE_ONE - 1 that the bytes decide: evenly spread, and independent from salt to salt.
-
-    FNV-1a over 32 bits, then a finalizer of the Hash Prospector project whose factors are below 2**31.
-    """
-    value = 2_166_136_261 ^ salt
+def hash_bytes(text: U8, start: int, length: int) -> int:
+    """The FNV-1a hash of `text[start:start + length]`, 32 bits."""
+    value = 2_166_136_261
     for index in range(start, start + length):
         value = (value ^ text[index]) * 16_777_619 & 0xFFFFFFFF
+    return value
+
+
+def draw(key: int, salt: int) -> int:
+    """A number from 0 to SCORE_ONE - 1 that a hash decides: evenly spread, and independent from salt to salt.
+
+    The finalizer is one of the Hash Prospector project, with factors below 2**31.
+    """
+    value = (key ^ salt * 0x2545F491) & 0xFFFFFFFF
     value = (value ^ value >> 15) * 0x2C1B3C6D & 0xFFFFFFFF
     value = (value ^ value >> 12) * 0x297A2D39 & 0xFFFFFFFF
     value = value ^ value >> 15

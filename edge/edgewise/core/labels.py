@@ -44,9 +44,12 @@ ROLE_USER = ROLES.index("user")
 OBJECTIVES = ("unset", "cost", "balanced", "quality", "latency")
 OBJECTIVE_COUNT = len(OBJECTIVES)
 TIERS = ("unset", "free", "pro", "enterprise")
+TIER_COUNT = len(TIERS)
 
-NEEDS = ("tools", "json", "vision", "audio", "live_retrieval")
+NEEDS = ("tools", "json", "vision", "audio", "live_retrieval", "guarded", "private")
 NEED_LIVE_RETRIEVAL = 1 << NEEDS.index("live_retrieval")
+NEED_GUARDED = 1 << NEEDS.index("guarded")
+NEED_PRIVATE = 1 << NEEDS.index("private")
 
 STATUSES = ("ok", "no_policy", "wrong_weights", "empty_request", "no_feasible_model")
 STATUS_OK, STATUS_NO_POLICY, STATUS_WRONG_WEIGHTS, STATUS_EMPTY_REQUEST, STATUS_NO_FEASIBLE_MODEL = range(len(STATUSES))
@@ -68,6 +71,16 @@ REASONS = (
     "live_retrieval",
     "hook",
     "hook_failed",
+    "guarded",
+    "private",
+    "tenant_models",
+    "tenant_budget",
+    "cooling_down",
+    "circuit_open",
+    "circuit_half_open",
+    "target_quality",
+    "session",
+    "shift",
 )
 (
     REASON_BEST_VALUE,
@@ -86,6 +99,16 @@ REASONS = (
     REASON_LIVE_RETRIEVAL,
     REASON_HOOK,
     REASON_HOOK_FAILED,
+    REASON_GUARDED,
+    REASON_PRIVATE,
+    REASON_TENANT_MODELS,
+    REASON_TENANT_BUDGET,
+    REASON_COOLING_DOWN,
+    REASON_CIRCUIT_OPEN,
+    REASON_CIRCUIT_HALF_OPEN,
+    REASON_TARGET_QUALITY,
+    REASON_SESSION,
+    REASON_SHIFT,
 ) = range(len(REASONS))
 
 SCORE_ONE = 10_000

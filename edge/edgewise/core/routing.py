@@ -1,6 +1,7 @@
 """One decision: the order in which a request is read, classified, and given its model."""
 
 from edgewise.core.classifier import classify, is_valid
+from edgewise.core.endpoints import Endpoint
 from edgewise.core.labels import (
     DOMAIN_COUNT,
     REASON_INPUT_CUT,
@@ -12,7 +13,8 @@ from edgewise.core.labels import (
 )
 from edgewise.core.language import identify
 from edgewise.core.layout import MAX_FALLBACKS, MAX_REASONS, Decision, Memory, Request, Weights
-from edgewise.core.policy import POLICY_MAGIC, Model, Policy, choose, note
+from edgewise.core.policy import POLICY_MAGIC, Model, Policy, Tenant
+from edgewise.core.selection import choose, note
 from edgewise.core.signals import count_input_tokens, derive_task, expect_output_tokens, last_turn_tokens
 from edgewise.core.transcript import Message, read_ask
 from edgewise.core.types import U8, Records, Span
@@ -25,6 +27,8 @@ def route(
     weights: Weights,
     policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
     strings: U8,
     request: Request,
     messages: Records[Message],
@@ -48,7 +52,7 @@ def route(
     classify(memory.ask, weights.classifier, memory.classifier, memory.scores)
     _identify_language(memory, weights)
     _set_signals(request, messages, text, policy, memory)
-    choose(request, policy, models, strings, text, memory)
+    choose(request, policy, models, tenants, endpoints, strings, text, memory)
     _close_lists(memory)
 
 

@@ -142,6 +142,15 @@ class Record:
         self.write_to(memoryview(data))
         return bytes(data)
 
+    def numbers(self) -> list[int]:
+        """The values of all scalars in order, those of records inside it included; not those of arrays."""
+        values: list[int] = []
+        for field in self.fields:
+            value = getattr(self, field.name)
+            if field.count is None:
+                values += value.numbers() if isinstance(value, Record) else [value]
+        return values
+
     def write_to(self, view: memoryview) -> None:
         """Write the record's bytes at the start of `view`, a writable view of bytes."""
         for field in self.fields:
@@ -165,6 +174,9 @@ def _load_field(field: Field, part: memoryview) -> Any:
     return [element.from_bytes(part, index * element.size) for index in range(field.count)]
 
 
+RecordT = TypeVar("RecordT", bound=Record)
+
+
 def offset_of(record: type[Record], name: str) -> int:
     """Where the named field begins in the record, in bytes."""
     return next(field.offset for field in record.fields if field.name == name)
@@ -175,3 +187,9 @@ class Span(Record):
 
     start: i32
     length: i32
+
+
+def records_at(kind: type[RecordT], data: bytes | bytearray | memoryview, span: Span) -> list[RecordT]:
+    """The records of a list: as many as the span counts, as far as they lie within the data."""
+    room = (len(data) - span.start) // kind.size if 0 <= span.start <= len(data) else 0
+    return [kind.from_bytes(data, span.start + index * kind.size) for index in range(min(span.length, room))]

@@ -16,10 +16,12 @@ const FIELDS = [
   "needs",
   "objective",
   "session",
+  "session_model",
+  "cached_tokens",
   "at_ms",
 ];
 const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
-const NEEDS = ["tools", "json", "vision", "audio", "live_retrieval"] as const;
+const NEEDS = ["tools", "json", "vision", "audio", "live_retrieval", "guarded", "private"] as const;
 const TIERS = ["unset", "free", "pro", "enterprise"] as const;
 const OBJECTIVES = ["unset", "cost", "balanced", "quality", "latency"] as const;
 
@@ -45,6 +47,8 @@ export function readRequest(data: unknown): Request {
     needs: readNeeds(fields["needs"]),
     objective: readChoice(fields["objective"] ?? "unset", "objective", OBJECTIVES),
     session: readText(fields["session"], "session"),
+    sessionModel: readText(fields["session_model"], "session_model"),
+    cachedTokens: readInteger(fields["cached_tokens"], "cached_tokens", MAX_I32),
     atMs: BigInt(readInteger(fields["at_ms"], "at_ms", 2 ** 53)),
   };
   for (const name of Object.keys(fields)) {
@@ -180,6 +184,8 @@ function readNeeds(value: unknown): Needs {
     vision: stated.has("vision"),
     audio: stated.has("audio"),
     liveRetrieval: stated.has("live_retrieval"),
+    guarded: stated.has("guarded"),
+    private: stated.has("private"),
   };
 }
 

@@ -16,6 +16,8 @@ const EMPTY = {
   needs: {},
   objective: "unset",
   session: "",
+  sessionModel: "",
+  cachedTokens: 0,
   atMs: 0n,
 };
 
@@ -36,6 +38,8 @@ test("every field arrives in the contract's units", () => {
     needs: ["tools", "live_retrieval"],
     objective: "quality",
     session: "s",
+    session_model: "gpt-4o",
+    cached_tokens: 1200,
     at_ms: 1782000160896,
   });
   assert.deepEqual(request, {
@@ -47,9 +51,19 @@ test("every field arrives in the contract's units", () => {
     latencySloMs: 800,
     tier: "pro",
     tenant: "t",
-    needs: { tools: true, json: false, vision: false, audio: false, liveRetrieval: true },
+    needs: {
+      tools: true,
+      json: false,
+      vision: false,
+      audio: false,
+      liveRetrieval: true,
+      guarded: false,
+      private: false,
+    },
     objective: "quality",
     session: "s",
+    sessionModel: "gpt-4o",
+    cachedTokens: 1200,
     atMs: 1782000160896n,
   });
 });
@@ -119,7 +133,7 @@ const WRONG = [
   [{ text: "a", max_tokens: 2 ** 31 }, "max_tokens", /less than or equal to 2147483647/],
   [{ text: "a", latency_slo_ms: -1 }, "latency_slo_ms", /greater than or equal to 0/],
   [{ text: "a", tier: "gold" }, "tier", /'unset', 'free', 'pro' or 'enterprise'/],
-  [{ text: "a", needs: ["json", "taste"] }, "needs[1]", /or 'live_retrieval'/],
+  [{ text: "a", needs: ["json", "taste"] }, "needs[1]", /or 'private'/],
   [{ text: "a", needs: "json" }, "needs", /Input should be/],
   [{ text: "a", temperature: 1 }, "temperature", /unknown; the fields of a request are messages, id/],
 ];
