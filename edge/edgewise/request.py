@@ -62,7 +62,7 @@ class Request(BaseModel):
     id: Text = ""
     max_tokens: Integer = Field(default=0, ge=0, le=2**31 - 1)
     region: Text = ""
-    budget_usd: Number = Field(default=0.0, ge=0.0, le=1e6, allow_inf_nan=False)
+    budget_usd: Number | None = Field(default=None, ge=0.0, le=1e6, allow_inf_nan=False)
     latency_slo_ms: Integer = Field(default=0, ge=0, le=2**31 - 1)
     tier: Literal["unset", "free", "pro", "enterprise"] = "unset"
     tenant: Text = ""
@@ -75,8 +75,8 @@ class Request(BaseModel):
 
     @property
     def budget(self) -> int:
-        """The budget in picodollars; 0 where none was given, at least 1 where one was."""
-        return max(round(self.budget_usd * PICODOLLARS_PER_DOLLAR), 1 if self.budget_usd > 0 else 0)
+        """The budget in picodollars; 0 where none was given, at least 1 where one was, so that 0 USD buys nothing."""
+        return 0 if self.budget_usd is None else max(1, round(self.budget_usd * PICODOLLARS_PER_DOLLAR))
 
     @model_validator(mode="before")
     @classmethod

@@ -179,7 +179,7 @@ class TestPacking:
             assert (ROLES[message.role], text(message.content)) == turn
 
     @pytest.mark.parametrize(
-        ("usd", "picodollars"), [(0.0, 0), (1e-12, 1), (1e-20, 1), (0.000_001, 10**6), (1e6, 10**18)]
+        ("usd", "picodollars"), [(0.0, 1), (1e-12, 1), (1e-20, 1), (0.000_001, 10**6), (1e6, 10**18)]
     )
     def test_a_budget_never_becomes_none_by_rounding(self, usd, picodollars):
         assert (

@@ -159,7 +159,7 @@ function readBudget(value: unknown): bigint {
   if (typeof value !== "number") throw notANumber(value, "number", "budget_usd");
   if (!Number.isFinite(value)) throw new RequestError("Input should be a finite number", "budget_usd");
   const budget = roundHalfEven(checkRange(value, "budget_usd", MAX_BUDGET_USD) * PICODOLLARS_PER_DOLLAR);
-  return BigInt(value > 0 ? Math.max(1, budget) : budget); // 0 means that there is none
+  return BigInt(Math.max(1, budget)); // 0 picodollars would mean that no budget was given
 }
 
 /** Text and truth values that only read like a number are refused like everything else. */

@@ -70,7 +70,7 @@ test("every field arrives in the contract's units", () => {
 
 test("a budget too small to count is still a budget", () => {
   const budgets = [0, 1e-13, 1e-12, 2.5e-12].map((budget_usd) => readRequest({ text: "a", budget_usd }).budget);
-  assert.deepEqual(budgets, [0n, 1n, 1n, 2n]);
+  assert.deepEqual(budgets, [1n, 1n, 1n, 2n]);
 });
 
 test("null stands for nothing", () => {
