@@ -1,9 +1,9 @@
 """The scan of an ask for its known n-grams, for an interpreter: words at once instead of byte by byte.
 
 `read_features`, `_find_slots` and `_sum_rows` of the core find the hashes of all n-grams, look each up, and add the
-rows of the known ones. Tokens repeat. So here a token is hashed and looked up once, and what it adds to the sums is kept;
-what depends on the words around it (pairs of words) is hashed for all words of a turn together, as lanes of one big
-integer. The sums are the same: `tests/build/test_guest.py` compares them for any text.
+rows of the known ones. Tokens repeat. So here a token is hashed and looked up once, and what it adds to the sums is
+kept; what depends on the words around it (pairs of words) is hashed for all words of a turn together, as lanes of one
+big integer. The sums are the same: `tests/build/test_guest.py` compares them for any text.
 """
 
 import re
@@ -307,7 +307,7 @@ class _Turn:
         length = len(encoded)
         cuts = []
         if index == 0:  # the last turn has zones, cut as the core cuts them
-            cuts = [min(ZONE_BYTES, max(0, length - ZONE_BYTES)), max(min(length, ZONE_BYTES), length - ZONE_BYTES)]
+            cuts = [min(ZONE_BYTES, max(0, length - ZONE_BYTES)), max(ZONE_BYTES, length - ZONE_BYTES)]
         self._cuts = [self._place(cut) for cut in cuts]
         self._grams_until = self._place(GRAM_HEAD_BYTES)
         self._grams_from = self._place(length - GRAM_TAIL_BYTES)
