@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ from pathlib import Path
 from edgewise import __version__
 from edgewise.core.labels import CLUSTERS, NEEDS
 from edgewise.core.language import LANGUAGES
+from edgewise.packing import text_at, unpack_policy
 from edgewise.reasons import TEMPLATES
 from edgewise_build.checkout import ROOT, WORKER
 from edgewise_build.errors import BuildError
 from edgewise_build.node import require_node, run_tool
 
 GENERATED = WORKER / "generated"
+SITE = GENERATED / "site"
+PLAYGROUND = WORKER / "playground"
 WRANGLER_CONFIG = ROOT / "wrangler.toml"
 ENTRY = WORKER / "src" / "worker.ts"
 TEST_ENTRY = WORKER / "test" / "entry.ts"
@@ -57,11 +61,24 @@ def generate(component: Path, policy: bytes) -> None:
     (GENERATED / "policy.bin").write_bytes(policy)
     _write_json("phrases.json", phrases())
     _write_json("about.json", {"version": __version__, "backend": "aot"})
+    _make_site(policy)
 
 
 def phrases() -> dict[str, object]:
     """The sentences and labels that turn a decision's reasons into words."""
     return {"templates": TEMPLATES, "clusters": CLUSTERS, "languages": LANGUAGES, "needs": NEEDS}
+
+
+def _make_site(policy: bytes) -> None:
+    """Put together the playground: its page, and the same parts as the Worker's, for any server of static files."""
+    SITE.mkdir(exist_ok=True)
+    bundle_scripts(SITE, "playground/app.ts", "playground/decider.ts")
+    for name in ("index.html", "style.css"):
+        shutil.copy(PLAYGROUND / name, SITE)
+    for name in ("router.core.wasm", "policy.bin", "phrases.json", "about.json"):
+        shutil.copy(GENERATED / name, SITE)
+    head, _, _ = unpack_policy(policy)
+    _write_json("site/regions.json", [text_at(policy, head.regions[index]) for index in range(head.region_count)])
 
 
 def _write_json(name: str, content: object) -> None:

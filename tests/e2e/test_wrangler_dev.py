@@ -60,6 +60,14 @@ def test_decisions(dev: WranglerDev) -> None:
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "messages[0].content")
 
 
+def test_the_playground_is_served(dev: WranglerDev) -> None:
+    page = httpx.get(f"{dev.url}/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "edgewise playground" in page.text
+    assert httpx.get(f"{dev.url}/router.core.wasm").headers["content-type"] == "application/wasm"
+    assert httpx.get(f"{dev.url}/nowhere").json()["error"]["type"] == "not_found_error"
+
+
 def test_the_policy_is_replaced_without_a_deployment(dev: WranglerDev, tmp_path: Path) -> None:
     bundled = hashlib.sha256(pack_policy(load_config())).hexdigest()
     assert health_when(dev, lambda policy: policy["checked_at"] is not None)["sha256"] == bundled

@@ -61,10 +61,11 @@ class NodeServer:
 class ChromiumServer:
     """The doors of the tests in a page of headless Chromium.
 
-    The page comes from a server of ours, and asks it for one request after the other: a browser cannot be asked.
+    The page comes from a server of ours, and asks it for one request after the other: a browser cannot be asked. The
+    `first` request shows that it is there.
     """
 
-    def __init__(self, site: Path) -> None:
+    def __init__(self, site: Path, first: tuple[str, str, bytes | None] = ("GET", "/healthz", None)) -> None:
         self._requests: queue.Queue[tuple[str, str, bytes] | None] = queue.Queue()
         self._answers: queue.Queue[tuple[int, bytes]] = queue.Queue()
         handler = partial(_Page, self._requests, self._answers, directory=str(site))
@@ -78,7 +79,7 @@ class ChromiumServer:
             [*command, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment(self._profile.name)
         )
         try:
-            self.ask("GET", "/healthz", timeout=START_SECONDS)
+            self.ask(*first, timeout=START_SECONDS)
         except BaseException:
             self.close()
             raise
