@@ -372,7 +372,7 @@ class ModelConfig(_Table):
             problem = f"{self.max_output} is more than context = {self.context}; write the longest answer in tokens"
             problems.append(Problem(("max_output",), problem))
         for key in ("abilities", "languages", "regions"):
-            problems += _find_repeated(getattr(self, key) or (), (key,))
+            problems += _find_repeated(tuple(getattr(self, key) or ()), (key,))
         if problems:
             raise ProblemsError(problems)
         return self

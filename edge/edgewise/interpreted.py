@@ -82,13 +82,14 @@ class InterpretedCore:
             return POLICY_NOT_A_POLICY
         if len(blob) > MAX_POLICY_BYTES:
             return POLICY_TOO_LARGE
-        policy, strings = Policy.from_bytes(blob), _as_buffer(blob)
+        policy: Policy = Policy.from_bytes(blob)
+        strings: Any = blob
         models, tenants = records_at(Model, blob, policy.models), records_at(Tenant, blob, policy.tenants)
         status = check_policy(policy, models, tenants, strings, len(blob))
         if status == POLICY_OK:
             count = endpoint_count(policy)
             self.endpoints.resize(max(count, self.endpoints.size))
-            old = (self.policy, self.models, self.tenants, _as_buffer(self._blob))
+            old = (self.policy, self.models, self.tenants, self.strings)
             adopt(*old, policy, models, tenants, strings, self.endpoints, self.memory)
             self.endpoints.resize(count)
             self._blob, self.policy, self.models, self.tenants = bytes(blob), policy, models, tenants
@@ -98,15 +99,20 @@ class InterpretedCore:
         """Forget the policy: until the next one is loaded, every decision has the status `no_policy`."""
         self._blob, self.policy, self.models, self.tenants = b"", Policy(), (), ()
 
+    @property
+    def strings(self) -> Any:
+        """The policy blob, in which the names of models and regions stand; the core only reads it."""
+        return self._blob
+
     def route(self, request: Request, messages: Sequence[Message], text: Any) -> Memory:
         """Decide one request whose spans point into `text`; the decision and its lists stand in the memory."""
-        tables = (self.policy, self.models, self.tenants, self.endpoints, _as_buffer(self._blob))
+        tables = (self.policy, self.models, self.tenants, self.endpoints, self.strings)
         route(self.memory, self.weights, *tables, request, messages, text)
         return self.memory
 
     def observe(self, observation: Observation, text: Any) -> bool:
         """Take in how a request went; the observation's spans point into `text`."""
-        tables = (self.policy, self.models, self.tenants, self.endpoints, _as_buffer(self._blob))
+        tables = (self.policy, self.models, self.tenants, self.endpoints, self.strings)
         return observe(observation, *tables, text, self.memory)
 
     def snapshot(self) -> bytes:
@@ -130,11 +136,6 @@ class InterpretedCore:
     def text_of(self, span: Span) -> str:
         """The name that a span of the decision stands for."""
         return self._blob[span.start : span.start + span.length].decode()
-
-
-def _as_buffer(data: bytes) -> Any:
-    """Bytes as the core takes them; it only reads them."""
-    return data
 
 
 def without_views(record: Record) -> None:

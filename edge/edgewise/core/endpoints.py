@@ -22,10 +22,11 @@ MAX_TTFT_MS = 600_000
 MAX_TOKENS_PER_S = 8_000
 
 BUCKET_BOUNDS_MS = (
-    *(25, 50, 100, 150, 200, 240, 290, 350, 420, 500, 600, 720),
-    *(860, 1_040, 1_250, 1_500, 1_800, 2_200, 3_000, 5_000, 10_000, 20_000, 60_000, 120_000),
+    *(25, 50, 100, 150, 200, 250, 300, 350, 400, 500, 600, 700),
+    *(800, 900, 1_000, 1_200, 1_500, 2_000, 2_500, 3_000, 5_000, 10_000, 30_000, 120_000),
 )
-"""Where the histogram's buckets end: steps of a fifth where people notice, coarser ones elsewhere."""
+"""Where the histogram's buckets end: round numbers, as thresholds are, so that a percentile is never on the wrong side
+of one of them; within a bucket it is an estimate."""
 BUCKET_COUNT = len(BUCKET_BOUNDS_MS)
 MIN_OBSERVATIONS = 20
 """With fewer than these in the histogram there is no 95th percentile."""
