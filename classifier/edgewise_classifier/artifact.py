@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgewise.core import classifier as core
 
 OPSET = 17
-_METADATA = ("version", "schema", "mass_floor", "abstain_below", "temperatures")
+_PARTS = ("hidden_bias", "output_bias", "hidden_weights", "output_weights", "fingerprints")
 
 
 class ArtifactError(ValueError):
@@ -46,9 +46,11 @@ def to_weights(trained: Trained) -> core.ClassifierWeights:
     weights = core.ClassifierWeights()
     weights.magic, weights.version, weights.schema = core.MAGIC, core.VERSION, core.SCHEMA
     weights.mass_floor, weights.abstain_below = trained.mass_floor, trained.abstain_below
-    for name in ("hidden_bias", "output_bias", "hidden_weights", "output_weights", "fingerprints", "rows"):
+    biased = (trained.rows.astype(np.int16) + core.ROW_BIAS).astype(np.uint8)
+    parts = {name: getattr(trained, name).ravel() for name in _PARTS}
+    parts["rows"] = biased.ravel().view("<i8")
+    for name, values in parts.items():
         view: Any = getattr(weights, name)
-        values = getattr(trained, name).ravel()
         if len(values) != len(view):
             raise ArtifactError(f"{name} holds {len(values)} numbers, the core takes {len(view)}")
         np.frombuffer(view, values.dtype)[:] = values

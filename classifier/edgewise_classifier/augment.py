@@ -96,17 +96,17 @@ def vary(text: str, rng: random.Random) -> str:
     """One to three changes, drawn at random."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         kind = rng.random()
-        if kind < 0.18:
+        if kind < 0.14:
             text = typos(text, rng, rng.choice((0.01, 0.03, 0.05)))
-        elif kind < 0.25:
+        elif kind < 0.19:
             text = lower(text, rng)
-        elif kind < 0.31:
+        elif kind < 0.23:
             text = upper(text, rng)
-        elif kind < 0.46:
+        elif kind < 0.38:
             text = bare(text, rng)
-        elif kind < 0.70:
+        elif kind < 0.69:
             text = rng.choice(_OPENINGS) + text
-        elif kind < 0.83:
+        elif kind < 0.81:
             text = text + rng.choice(_CLOSINGS)
         else:
             before, after = rng.choice(_WRAPPERS)

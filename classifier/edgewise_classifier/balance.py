@@ -15,16 +15,39 @@ from edgewise_classifier.data import UNKNOWN, Row
 
 Array = npt.NDArray[Any]
 
+
+@dataclass(frozen=True)
+class Rule:
+    """How rows are weighed for one head.
+
+    `own`: the weight of a prompt of ours. `full_rows`: a public source and class of that many rows keeps weight 1 each;
+    in a larger one, weights fall with the root of its size. `balance`: 1 makes the classes weigh alike, 0 leaves them.
+    """
+
+    own: float
+    full_rows: int
+    balance: float = 0.5
+
+
 READ_BY_US = frozenset({"oasst1_en_val", "selfinstruct_seed", "selfinstruct_user", "koala_test"})
 """Prompts of real users whose labels we gave by reading: they weigh like our own."""
 TEMPLATES = {"template_aug": 0.3, "p3_t0_templates": 0.3, "uncommonroute_bench": 0.4, "xquad": 0.5}
 NOISY = {"donotanswer": 0.3, "evergreen_train_synth": 0.5}
-OWN_WEIGHT = 4.0
-FULL_WEIGHT_ROWS = 300
+READ_FOR_RECENCY = frozenset({"nq_open_dev", "timeqa_explicit"})
+"""Questions as people type them into a search box, of which we read which ones age."""
+TASK_RULE = Rule(own=4.0, full_rows=300)
+RULES = {
+    "code": TASK_RULE,
+    "recency": Rule(own=1.5, full_rows=4000),
+    "harm": TASK_RULE,
+    "jailbreak": TASK_RULE,
+    "pii": Rule(own=2.0, full_rows=600),
+}
+"""A head whose public sets are good leans on them more, and on our prompts less, than the task does."""
 TASK_BALANCE = 0.6
 TASK_FLOOR = 0.02
 """The share of each task in training is drawn towards what real users asked for (the sets in READ_BY_US)."""
-HEAD_WEIGHTS = (1.0, 0.25, 1.0, 1.5, 1.2, 0.8, 0.4, 0.8)
+HEAD_WEIGHTS = (1.0, 0.25, 1.0, 1.0, 0.8, 0.6, 0.4, 0.8)
 OWN_DIFFICULTY = 0.15
 """Our four levels say less about which model fails than outcomes do."""
 
@@ -57,11 +80,11 @@ def targets(rows: list[Row]) -> Targets:
     timeless = has_task & (task != _FACTUAL) & (task != _TOOL) & (binary[:, 1] < 0)
     binary[timeless, 1] = 0
     weights = np.zeros((len(rows), 2 + len(BINARY_HEADS)))
-    weights[:, 0] = _balance(rows, task, has_task, TASK_BALANCE, _task_shares(rows))
-    weights[:, 1] = _balance(rows, domain, domain != UNKNOWN, 0.5)
-    for column in range(5):
+    weights[:, 0] = _balance(rows, task, has_task, TASK_RULE, _task_shares(rows))
+    weights[:, 1] = _balance(rows, domain, domain != UNKNOWN, TASK_RULE)
+    for column, name in enumerate(BINARY_HEADS[:5]):
         known = binary[:, column] >= 0
-        weights[:, 2 + column] = _balance(rows, (binary[:, column] > 0.5).astype(int), known, 0.5)
+        weights[:, 2 + column] = _balance(rows, (binary[:, column] > 0.5).astype(int), known, RULES[name])
     weights[:, 7] = np.where(binary[:, 5] < 0, 0, np.where([row.own for row in rows], OWN_DIFFICULTY, 1.0))
     return Targets(task, domain, binary, (weights * HEAD_WEIGHTS).astype(np.float32))
 
@@ -70,27 +93,31 @@ def _task_shares(rows: list[Row]) -> dict[int, float] | None:
     """How often each task is asked for in the sets of real prompts; None where there are too few of them."""
     seen = Counter(row.task for row in rows if row.source in READ_BY_US and row.task != UNKNOWN)
     total = sum(seen.values())
-    return {task: seen[task] / total + TASK_FLOOR for task in range(len(TASKS))} if total >= 200 else None
+    if total < 200:
+        return None
+    return {task: seen[task] / total + TASK_FLOOR for task in range(len(TASKS))}
 
 
-def _balance(
-    rows: list[Row], labels: Array, known: Array, class_balance: float, shares: dict[int, float] | None = None
-) -> Array:
+def _balance(rows: list[Row], labels: Array, known: Array, rule: Rule, shares: dict[int, float] | None = None) -> Array:
     sizes = Counter((row.source, int(label)) for row, label, k in zip(rows, labels, known, strict=True) if k)
     weights = np.zeros(len(rows))
     for index, row in enumerate(rows):
         if not known[index]:
             continue
         if row.own or row.source in READ_BY_US:
-            weights[index] = OWN_WEIGHT
+            weights[index] = rule.own
         else:
             size = sizes[(row.source, int(labels[index]))]
-            weights[index] = min(1.0, (FULL_WEIGHT_ROWS / size) ** 0.5)
+            weights[index] = min(1.0, (rule.full_rows / size) ** 0.5)
             weights[index] *= TEMPLATES.get(row.source, 1.0) * NOISY.get(row.source, 1.0)
+            if rule is RULES["recency"] and row.source in READ_FOR_RECENCY:
+                weights[index] *= 2
     totals = {label: weights[known & (labels == label)].sum() for label in set(labels[known].tolist())}
     mean = float(np.mean(list(totals.values()))) if totals else 1.0
     for label, total in totals.items():
         wanted = mean if shares is None else len(shares) * mean * shares[label] / sum(shares.values())
-        weights[known & (labels == label)] *= (wanted / max(total, 1e-9)) ** class_balance
+        weights[known & (labels == label)] *= (wanted / max(total, 1e-9)) ** (
+            TASK_BALANCE if shares is not None else rule.balance
+        )
     used = weights > 0
     return weights / weights[used].mean() if used.any() else weights

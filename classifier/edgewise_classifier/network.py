@@ -181,7 +181,7 @@ class Fit:
     smoothing: float = 0.05
     decay: float = 0.001
     average: float = 0.997
-    original: float = 0.33  # how often a row is seen as it is, rather than one of its variants
+    original: float = 0.3  # how often a row is seen as it is, rather than one of its variants
     seed: int = 0
 
 

@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 NOT_ASKS = frozenset({"lingua_sentences", "lingua_words", "udhr"})
 TASK_LIMIT = 700
 """Rows of one source and class that teach the task; more of them teach only the other heads."""
-ROW_LIMIT = 4000
+ROW_LIMIT = 9000
 ABSTAIN_PRECISION = 0.75
 """The task precision on unseen sources that the abstention threshold is chosen for."""
 

@@ -71,6 +71,12 @@ class TestScores:
         assert abs(core._log2(value) - 8 * math.log2(value)) < 2
 
 
+def set_lanes(weights: core.ClassifierWeights, slot: int, lanes: dict[int, int]) -> None:
+    row = bytes(core.ROW_BIAS + lanes.get(lane, 0) for lane in range(core.LANES))
+    for word in range(core.WORDS):
+        weights.rows[slot * core.WORDS + word] = int.from_bytes(row[8 * word : 8 * word + 8], "little", signed=True)
+
+
 def known_weights(slot_of: str) -> core.ClassifierWeights:
     """Weights in which every n-gram of a text is known and pushes lane 0 up, and lane 0 pushes the first task."""
     weights = core.ClassifierWeights()
@@ -85,8 +91,7 @@ def known_weights(slot_of: str) -> core.ClassifierWeights:
         mixed = (mixed * 0x85EBCA6B) & 0xFFFFFFFF
         slot = (mixed * core.SLOTS) >> 32
         weights.fingerprints[slot] = (mixed >> 4) & 0xFF
-        weights.rows[slot * core.LANES] = 64
-        weights.rows[slot * core.LANES + core.VALUES] = 64
+        set_lanes(weights, slot, {0: 64, core.VALUES: 64})
     weights.output_weights[core.HIDDEN] = 100
     return weights
 
@@ -108,7 +113,7 @@ class TestInference:
     def test_means_stay_within_eight_bits(self):
         weights = known_weights("translate this")
         for slot in range(core.SLOTS):
-            weights.rows[slot * core.LANES + 1] = -127
+            set_lanes(weights, slot, {0: 127, 1: -127, 22: -127})
         scratch = core.ClassifierScratch()
         core.infer(ask_of(("user", "translate this " * 100)), weights, scratch)
         assert all(-core.LIMIT <= scratch.inputs[index] <= core.LIMIT for index in range(core.INPUTS))

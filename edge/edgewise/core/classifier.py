@@ -32,12 +32,17 @@ from edgewise.core.features import (
 )
 from edgewise.core.labels import DOMAIN_COUNT, DOMAINS, SCORE_ONE, TASK_COUNT, TASKS
 from edgewise.core.transcript import Ask
-from edgewise.core.types import I8, I16, I32, U8, U16, Record, i32, u16, u32
+from edgewise.core.types import I8, I16, I32, I64, U8, U16, Record, i32, u16, u32
 
 SLOTS = 30_000
 LANES = 24
 VALUES = LANES - 1
 """All lanes but the last hold meaning; the last one holds how much the n-gram weighs in the mean."""
+WORDS = LANES // 8
+ROW_BIAS = 128
+_EVEN_BYTES = 0x00FF00FF00FF00FF
+_BLOCK_ROWS = 128
+"""So many bytes can be added in 16 bits without a sum reaching the sign of a 64-bit word."""
 
 ZONES = 4
 ZONE_ALL, ZONE_HEAD, ZONE_TAIL, ZONE_EARLIER = range(ZONES)
@@ -102,7 +107,7 @@ class ClassifierWeights(Record):
     hidden_weights: Annotated[I8, HIDDEN * INPUTS]
     output_weights: Annotated[I8, OUTPUTS * OUTPUT_INPUTS]
     fingerprints: Annotated[U8, SLOTS]
-    rows: Annotated[I8, SLOTS * LANES]
+    rows: Annotated[I64, SLOTS * WORDS]  # lane by lane in bytes, each ROW_BIAS above its value
 
 
 class ClassifierScratch(Record):
@@ -186,20 +191,46 @@ def _find_slots(features: Features, fingerprints: U8, scratch: ClassifierScratch
     scratch.slot_count = count
 
 
-def _sum_rows(rows: I8, scratch: ClassifierScratch) -> None:
+def _sum_rows(rows: I64, scratch: ClassifierScratch) -> None:
     """Sum the rows of the slots, each run of them for itself."""
-    slots = scratch.slots
-    sums = scratch.sums
     for index in range(ENDS * LANES):
-        sums[index] = 0
+        scratch.sums[index] = 0
     start = 0
     for run in range(ENDS):
-        base = run * LANES
-        for position in range(start, scratch.ends[run]):
-            row = slots[position] * LANES
-            for lane in range(LANES):
-                sums[base + lane] += rows[row + lane]
-        start = max(start, scratch.ends[run])
+        end = scratch.ends[run]
+        while start < end:
+            block_end = min(end, start + _BLOCK_ROWS)
+            _sum_block(rows, scratch.slots, start, block_end, run * LANES, scratch.sums)
+            start = block_end
+
+
+def _sum_block(rows: I64, slots: U16, start: int, end: int, base: int, sums: I32) -> None:
+    """Add at most _BLOCK_ROWS rows to `sums[base:]`, eight lanes at a time.
+
+    The even bytes of a word are added up as four numbers of 16 bits in one integer, and the odd ones in another.
+    """
+    even0, odd0, even1, odd1, even2, odd2 = 0, 0, 0, 0, 0, 0
+    for position in range(start, end):
+        word = slots[position] * WORDS
+        lanes = rows[word]
+        even0 += lanes & _EVEN_BYTES
+        odd0 += (lanes >> 8) & _EVEN_BYTES
+        lanes = rows[word + 1]
+        even1 += lanes & _EVEN_BYTES
+        odd1 += (lanes >> 8) & _EVEN_BYTES
+        lanes = rows[word + 2]
+        even2 += lanes & _EVEN_BYTES
+        odd2 += (lanes >> 8) & _EVEN_BYTES
+    bias = (end - start) * ROW_BIAS
+    _unpack(even0, odd0, bias, base, sums)
+    _unpack(even1, odd1, bias, base + 8, sums)
+    _unpack(even2, odd2, bias, base + 16, sums)
+
+
+def _unpack(even: int, odd: int, bias: int, base: int, sums: I32) -> None:
+    for pair in range(4):
+        sums[base + 2 * pair] += ((even >> (16 * pair)) & 0xFFFF) - bias
+        sums[base + 2 * pair + 1] += ((odd >> (16 * pair)) & 0xFFFF) - bias
 
 
 def _add_zones(ask: Ask, scratch: ClassifierScratch) -> None:
