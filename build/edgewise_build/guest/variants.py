@@ -163,9 +163,8 @@ class _Vectors(dict[int, int | None]):
         slot = slot_of(self._table, gram)
         vector = None
         if slot >= 0:
-            codes = self._table.slots[slot] >> 8
-            places = codes & 0xFF, CODEWORDS + (codes >> 8 & 0xFF), (CODES - 1) * CODEWORDS + (codes >> 16)
-            vector = sum(self._rows[place] for place in places)
+            codes = self._table.codes[slot]
+            vector = sum(self._rows[stage * CODEWORDS + (codes >> 8 * stage & 0xFF)] for stage in range(CODES))
         if len(self) >= _MAX_GRAMS:
             self.clear()
         self[gram] = vector

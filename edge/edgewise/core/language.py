@@ -166,18 +166,19 @@ ORDER_OF_SCRIPT = tuple(_ORDERS.get(script, 0) for script in SCRIPTS)
 """The longest n-gram that is read of a script: none where the script alone names the language."""
 
 DIMENSIONS = 24
-BUCKETS = 28000
+BUCKETS = 22000
 CODEWORDS = 256
-CODES = 3
+CODES = 4
 
 HEAD_BYTES = 512
 TAIL_BYTES = 96
 _LONGEST_UNSPLIT = 320
-_HEAD_GRAMS = 384
-_TAIL_GRAMS = 128
+_HEAD_GRAMS = 320
+_TAIL_GRAMS = 112
 MAX_GRAMS = _HEAD_GRAMS + _TAIL_GRAMS
 _OPENING_GRAMS = 160
-_OPENING_LETTERS = 48
+_RUN_LETTERS = 32
+_FIRST_RUN_WEIGHT = 5
 
 _LONGEST_WORD = 40
 
@@ -195,12 +196,13 @@ _BITS_32 = 0xFFFFFFFF
 class LanguageTable(Record):
     """The trained table, part of the artifact.
 
-    `slots`: two slots a bucket; from the low byte up: fingerprint, then one code for each third of the codebook.
-    `codebook`: CODES x CODEWORDS vectors. `output`: one vector per language, `bias` the score it starts with.
+    Two slots a bucket: `marks` holds the n-gram's fingerprint, `codes` which four vectors of `codebook` make its own,
+    one byte for each quarter of the codebook. `output`: one vector per language, `bias` the score it starts with.
     `sharpness`: by the bit length of the number of known n-grams, what turns score differences into odds.
     """
 
-    slots: Annotated[U32, 2 * BUCKETS]
+    marks: Annotated[U8, 2 * BUCKETS]
+    codes: Annotated[U32, 2 * BUCKETS]
     codebook: Annotated[I8, CODES * CODEWORDS * DIMENSIONS]
     output: Annotated[I8, len(LANGUAGES) * DIMENSIONS]
     bias: Annotated[I32, len(LANGUAGES)]
@@ -215,11 +217,16 @@ class LanguageScratch(Record):
     logits: Annotated[I32, len(LANGUAGES)]
     letters: Annotated[I32, len(SCRIPTS)]
     votes: Annotated[I32, len(SCRIPTS)]
-    voted: i32
+    run_script: i32
+    run_letters: i32
+    runs: i32
+    first_script: i32
+    first_letters: i32
+    first_words: i32
     count: i32
     code_bytes: i32
     read_bytes: i32
-    fenced: i32
+    only_code: i32
 
 
 class LanguageResult(Record):
@@ -352,6 +359,11 @@ def read_word(text: U8, at: int, end: int, script: int, limit: int, scratch: Lan
     return (0 if code else letters) << 32 | at
 
 
+def is_address(text: U8, at: int, end: int) -> bool:
+    """Whether `://` stands at `at`: the rest of a URL does not vote."""
+    return at + 2 < end and text[at] == 0x3A and text[at + 1] == 0x2F and text[at + 2] == 0x2F
+
+
 def touches_code(text: U8, at: int, end: int, start: int, stop: int) -> bool:
     """Whether the word `text[at : end]` of the line `text[start : stop]` is part of an identifier, address or call."""
     if at > start:
@@ -360,13 +372,10 @@ def touches_code(text: U8, at: int, end: int, start: int, stop: int) -> bool:
             return True
     if end < stop:
         after = text[end]
+        if is_address(text, end, stop):
+            return True
         return AFTER_CODE[after] == 1 or (after == 0x2E and end + 1 < stop and KIND_OF_BYTE[text[end + 1]] <= _DIGIT)
     return False
-
-
-def is_address(text: U8, at: int, end: int) -> bool:
-    """Whether `://` stands at `at`: the rest of a URL does not vote."""
-    return at + 2 < end and text[at] == 0x3A and text[at + 1] == 0x2F and text[at + 2] == 0x2F
 
 
 def after_address(text: U8, at: int, end: int) -> int:
@@ -377,10 +386,33 @@ def after_address(text: U8, at: int, end: int) -> int:
 
 
 def vote(script: int, letters: int, scratch: LanguageScratch) -> None:
-    """Count a word for its script; the opening of the text, most likely the user's own words, counts more."""
-    weight = WEIGHT_OF_SCRIPT[script] * letters
-    scratch.votes[script] += weight * 3 if scratch.voted < _OPENING_LETTERS else weight
-    scratch.voted += letters
+    """Count a word for its script, and for the run of words of one script that it belongs to."""
+    family = HAN if script == JAPANESE else script
+    if family != scratch.run_script:
+        scratch.run_script = family
+        scratch.run_letters = 0
+        scratch.runs += 1
+    scratch.run_letters += letters
+    if scratch.runs == 1:
+        scratch.first_script = family
+        scratch.first_letters = scratch.run_letters
+        scratch.first_words += 1
+    scratch.letters[script] += letters
+    scratch.votes[script] += letters * WEIGHT_OF_SCRIPT[script]
+
+
+def favour_own_words(scratch: LanguageScratch) -> None:
+    """Let the first and the last run of one script vote again: there the user speaks, pasted text stands between.
+
+    One or two Latin words at the start may be names ("Excel ..."), so they get nothing more.
+    """
+    if scratch.runs < 2:
+        return
+    first = scratch.first_script
+    if first != LATIN or scratch.first_words > 2:
+        scratch.votes[first] += _FIRST_RUN_WEIGHT * min(scratch.first_letters, _RUN_LETTERS) * WEIGHT_OF_SCRIPT[first]
+    last = scratch.run_script
+    scratch.votes[last] += min(scratch.run_letters, _RUN_LETTERS) * WEIGHT_OF_SCRIPT[last]
 
 
 def read_line(text: U8, start: int, end: int, limit: int, scratch: LanguageScratch) -> None:
@@ -404,7 +436,6 @@ def read_line(text: U8, start: int, end: int, limit: int, scratch: LanguageScrat
             scratch.count = count
             scratch.code_bytes += after - at
         else:
-            scratch.letters[script] += letters
             vote(script, letters, scratch)
         scratch.read_bytes += after - at
         at = after
@@ -420,19 +451,28 @@ def line_end(text: U8, at: int, end: int) -> int:
 def is_code_line(text: U8, start: int, end: int) -> bool:
     """Whether a line reads as source code, LaTeX or markup: many of their marks for its letters."""
     letters = marks = 0
-    last = 0
+    previous = last = before = 0x20
     for at in range(start, end):
         byte = text[at]
         kind = KIND_OF_BYTE[byte]
         if kind == _LETTER:
             letters += 1
-        elif kind != _BLANK:
+        elif kind == _CODE_MARK:
+            marks += 1
+        elif (byte == 0x28 or byte == 0x5B) and KIND_OF_BYTE[previous] == _LETTER:
+            marks += 2
+        if kind != _BLANK:
+            before = last
             last = byte
-            if kind == _CODE_MARK or (byte == 0x28 and at > start and KIND_OF_BYTE[text[at - 1]] == _LETTER):
-                marks += 1
-    if last == 0x3B or last == 0x7B or last == 0x7D:
-        return marks * 12 >= letters
-    return marks >= 2 and marks * 5 >= letters
+        previous = byte
+    if marks == 0:
+        return False
+    if end - start > 1 and text[start] <= 0x20 and text[start + 1] <= 0x20:
+        marks += 2
+    if last == 0x3A and before == 0x29:
+        marks += 1
+    ends_as_code = last == 0x3B or last == 0x7B or last == 0x7D
+    return marks >= 2 and marks * (12 if ends_as_code else 5) >= letters
 
 
 def is_fence(text: U8, at: int, end: int) -> bool:
@@ -457,14 +497,6 @@ def read_window(text: U8, start: int, end: int, limit: int, strict: int, scratch
         at = stop + 1
 
 
-def count_letters(scratch: LanguageScratch) -> int:
-    """The letters read so far that vote, of all scripts."""
-    total = 0
-    for script in range(len(SCRIPTS)):
-        total += scratch.letters[script]
-    return total
-
-
 def collect(text: U8, start: int, length: int, scratch: LanguageScratch) -> None:
     """Read the text's head and tail into the scratch: its n-grams, and the letters of each script.
 
@@ -473,17 +505,22 @@ def collect(text: U8, start: int, length: int, scratch: LanguageScratch) -> None
     scratch.count = 0
     scratch.code_bytes = 0
     scratch.read_bytes = 0
+    scratch.only_code = 0
+    scratch.run_script = _NO_SCRIPT
+    scratch.run_letters = 0
+    scratch.runs = 0
+    scratch.first_words = 0
     for script in range(len(SCRIPTS)):
         scratch.letters[script] = 0
         scratch.votes[script] = 0
-    scratch.voted = 0
     end = start + length
     head = end if length <= _LONGEST_UNSPLIT else start + min(HEAD_BYTES, length - TAIL_BYTES)
     read_window(text, start, head, _HEAD_GRAMS, 1, scratch)
-    scratch.voted = 0
     read_window(text, max(head, end - TAIL_BYTES), end, MAX_GRAMS, 1, scratch)
-    if scratch.voted == 0 and count_letters(scratch) == 0:
+    if scratch.runs == 0 and scratch.code_bytes > 0:
+        scratch.only_code = 1
         read_window(text, start, head, _HEAD_GRAMS, 0, scratch)
+    favour_own_words(scratch)
 
 
 def mixed(gram: int) -> int:
@@ -497,9 +534,10 @@ def slot_of(table: LanguageTable, gram: int) -> int:
     """The table's slot of an n-gram, or -1 where the table does not know it."""
     value = mixed(gram)
     slot = (value * BUCKETS >> 32) * 2
-    if (table.slots[slot] ^ value) & 0xFF == 0:
+    mark = value & 0xFF
+    if table.marks[slot] == mark:
         return slot
-    return slot + 1 if (table.slots[slot + 1] ^ value) & 0xFF == 0 else -1
+    return slot + 1 if table.marks[slot + 1] == mark else -1
 
 
 def dominant_script(scratch: LanguageScratch) -> int:
@@ -536,15 +574,17 @@ def add_grams(table: LanguageTable, scratch: LanguageScratch) -> int:
         slot = slot_of(table, scratch.hashes[index])
         if slot >= 0:
             known += 1
-            codes = table.slots[slot] >> 8
+            codes = table.codes[slot]
             first = (codes & 0xFF) * DIMENSIONS
             second = (CODEWORDS + (codes >> 8 & 0xFF)) * DIMENSIONS
-            third = (2 * CODEWORDS + (codes >> 16)) * DIMENSIONS
+            third = (2 * CODEWORDS + (codes >> 16 & 0xFF)) * DIMENSIONS
+            fourth = (3 * CODEWORDS + (codes >> 24)) * DIMENSIONS
             for dimension in range(DIMENSIONS):
                 scratch.sums[dimension] += (
                     table.codebook[first + dimension]
                     + table.codebook[second + dimension]
                     + table.codebook[third + dimension]
+                    + table.codebook[fourth + dimension]
                 )
     return known
 
@@ -625,12 +665,12 @@ def describe_scripts(scratch: LanguageScratch, result: LanguageResult) -> int:
     return share * 100 // weights
 
 
-def temper(result: LanguageResult, share: int) -> None:
+def temper(result: LanguageResult, share: int, only_code: int) -> None:
     """Lower the scores where most of the text is code, or where no script holds three quarters of the letters."""
-    keep = 10000
+    keep = 2500 if only_code == 1 else 10000
     if share < 75:
         keep = keep * share // 75
-    if result.code > 7500:
+    if result.code > 7500 and only_code == 0:
         keep = keep * (10000 - result.code) // 2500
     result.score = result.score * keep // 10000
     result.runner_up_score = result.runner_up_score * keep // 10000
@@ -661,4 +701,4 @@ def identify(
         result.known = add_grams(table, scratch)
         if result.known > 0:
             compare(table, script, result.known, scratch, result)
-    temper(result, share)
+    temper(result, share, scratch.only_code)
