@@ -8,6 +8,8 @@
 from edgewise.config import Config, load_config
 from edgewise.decision import Decision, Reason
 from edgewise.errors import ConfigError, EdgewiseError, EngineError, NoFeasibleModelError, RequestError
+from edgewise.live import LiveEndpoint
+from edgewise.observation import Observation
 from edgewise.request import Request
 from edgewise.router import Router
 
@@ -19,7 +21,9 @@ __all__ = [
     "Decision",
     "EdgewiseError",
     "EngineError",
+    "LiveEndpoint",
     "NoFeasibleModelError",
+    "Observation",
     "Reason",
     "Request",
     "RequestError",

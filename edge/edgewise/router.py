@@ -1,7 +1,8 @@
 """The SDK: `Router` decides inside the calling process, in microseconds and without a network."""
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,14 @@ from edgewise.config import Config, load_config
 from edgewise.decision import Decision
 from edgewise.engine import CoreModuleEngine, Engine
 from edgewise.errors import EngineError, NoFeasibleModelError, RequestError
+from edgewise.live import LiveEndpoint, read_snapshot
+from edgewise.observation import Observation
 from edgewise.packing import pack_policy
 from edgewise.request import Request
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Router:
@@ -22,23 +29,38 @@ class Router:
     Args:
         config: the path of a `router.toml`, a validated `Config`, or None for the default catalogue.
         engine: what runs the core; the compiled module under wasmtime by default.
+        clock: gives the Unix time in milliseconds, for requests and observations that do not say theirs.
+        previous: a router whose observations are taken over, as far as they are of models, regions and tenants that
+            this one names as well: for a configuration that was read again.
 
     Raises:
         ConfigError: the configuration cannot be used.
         EngineError: the compiled module is missing or does not fit.
     """
 
-    def __init__(self, config: str | Path | Config | None = None, *, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        config: str | Path | Config | None = None,
+        *,
+        engine: Engine | None = None,
+        clock: Callable[[], int] = _now_ms,
+        previous: "Router | None" = None,
+    ) -> None:
         self.config = config if isinstance(config, Config) else load_config(config)
         self.engine = engine or CoreModuleEngine()
+        self._clock = clock
         self._lock = threading.Lock()
-        self.engine.load_policy(pack_policy(self.config))
+        self._policy = pack_policy(self.config)
+        if previous is not None:
+            self.engine.load_policy(previous._policy)
+            self.engine.restore(previous.snapshot())
+        self.engine.load_policy(self._policy)
 
     def route(self, messages: str | Sequence[Mapping[str, Any]], **constraints: Any) -> Decision:
         """Decide who answers a conversation, or one user message given as text.
 
         `constraints` are the other fields of a request: `max_tokens`, `region`, `budget_usd`, `latency_slo_ms`, `tier`,
-        `tenant`, `needs`, `objective`, `session`, `id`, `at_ms`.
+        `tenant`, `needs`, `objective`, `session`, `session_model`, `cached_tokens`, `id`, `at_ms`.
 
         Raises:
             RequestError: the request cannot be read; names the field.
@@ -49,6 +71,8 @@ class Router:
 
     def decide(self, request: Request) -> Decision:
         """Decide a request that has been parsed. Raises NoFeasibleModelError as `route` does."""
+        if request.at_ms == 0:
+            request = request.model_copy(update={"at_ms": self._clock()})
         with self._lock:
             decision = self.engine.decide(request)
         if decision.status == "no_feasible_model":
@@ -58,6 +82,35 @@ class Router:
         if decision.status != "ok":
             raise EngineError(f"the core gave no decision: {decision.status.replace('_', ' ')}")
         return decision
+
+    def observe(self, model: str, outcome: str = "ok", **seen: Any) -> bool:
+        """Report how a request to a model went, so that later decisions know; False where the policy does not name it.
+
+        `outcome`: `ok`, `error`, `timeout` or `rate_limited`. `seen` are the other fields of an observation: `ttft_ms`,
+        `tokens_per_s`, `retry_after_ms`, `cost_usd`, `region`, `tenant`, `at_ms`.
+
+        Raises:
+            RequestError: the observation cannot be read; names the field.
+        """
+        observation = Observation.parse({"model": model, "outcome": outcome, **seen})
+        if observation.at_ms == 0:
+            observation = observation.model_copy(update={"at_ms": self._clock()})
+        with self._lock:
+            return self.engine.observe(observation)
+
+    def endpoints(self) -> list[LiveEndpoint]:
+        """What was observed of each model in each region."""
+        return read_snapshot(self.snapshot(), list(self.config.models), list(self.config.policy.regions), self._clock())
+
+    def snapshot(self) -> bytes:
+        """All that was observed, for another router with the same models, regions and tenants."""
+        with self._lock:
+            return self.engine.snapshot()
+
+    def restore(self, snapshot: bytes) -> bool:
+        """Replace what was observed; False, and nothing changes, where the snapshot does not fit the configuration."""
+        with self._lock:
+            return self.engine.restore(snapshot)
 
 
 def no_feasible_model(decision: Decision) -> NoFeasibleModelError:

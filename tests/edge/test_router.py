@@ -6,6 +6,7 @@ import pytest
 
 from edgewise import NoFeasibleModelError, Request, RequestError, Router
 from edgewise.errors import ConfigError, EngineError
+from support.scene import config_of
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,59 @@ def test_one_router_serves_many_threads(router):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+class TestObservations:
+    NOW = 1_790_000_000_000
+
+    def router(self, **tables):
+        return Router(config_of({"a": {"quality": 0.6}, "b": {}}, **tables), clock=lambda: self.NOW)
+
+    def test_what_is_observed_changes_what_is_decided(self):
+        router = self.router()
+        assert router.route("hello").model == "a"
+        for _ in range(5):
+            assert router.observe("a", "error")
+        decision = router.route("hello")
+        assert decision.model == "b"
+        assert [reason.code for reason in decision.reasons if reason.model == "a"] == ["circuit_open"]
+
+    def test_an_unknown_model_and_a_wrong_field(self):
+        router = self.router()
+        assert not router.observe("c")
+        with pytest.raises(RequestError, match=r"^ttft_ms: "):
+            router.observe("a", ttft_ms=-1)
+        with pytest.raises(RequestError, match=r"^outcome: "):
+            router.observe("a", "fine")
+        with pytest.raises(RequestError, match=r"^latency: unknown; the fields of an observation are model, outcome"):
+            router.observe("a", latency=5)
+
+    def test_endpoints_tells_what_was_seen(self):
+        router = self.router(policy={"regions": ["eu"]})
+        assert router.endpoints() == []
+        for _ in range(40):
+            router.observe("b", region="eu", ttft_ms=640, tokens_per_s=50)
+        router.observe("b", "rate_limited", retry_after_ms=9000)
+        everywhere, eu = router.endpoints()
+        assert (everywhere.model, everywhere.region, everywhere.health) == ("b", "", "cooling_down")
+        assert (eu.region, eu.health, eu.error_rate, eu.tokens_per_s) == ("eu", "available", 0, 50)
+        assert eu.ttft_ms == pytest.approx(640, abs=10)
+        assert 600 <= eu.p95_ms <= 700
+        assert eu.last_at_ms == self.NOW
+
+    def test_a_snapshot_fits_a_router_with_the_same_names(self):
+        one, same, other = self.router(), self.router(), Router()
+        for _ in range(5):
+            one.observe("a", "error")
+        assert same.restore(one.snapshot())
+        assert same.route("hello").model == "b"
+        assert not other.restore(one.snapshot())
+
+    def test_a_new_configuration_takes_over_what_it_names_as_well(self):
+        one = self.router()
+        for _ in range(5):
+            one.observe("a", "error")
+        config = config_of({"a": {"quality": 0.6}, "b": {"quality": 0.4}, "aa": {"quality": 0.3}})
+        new = Router(config, clock=lambda: self.NOW, previous=one)
+        assert new.route("hello").fallbacks == ("aa",)
+        assert new.route("hello").model == "b"

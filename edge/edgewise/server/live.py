@@ -23,7 +23,7 @@ class LiveRouter:
 
     def __init__(self, config: Path | None = None) -> None:
         self.config = config
-        self.router = _make_router(config)
+        self.router = _make_router(config, None)
         self._turn = asyncio.Lock()
         self._wanted = False
 
@@ -38,7 +38,7 @@ class LiveRouter:
                 return
             self._wanted = False
             try:
-                self.router = await asyncio.to_thread(_make_router, self.config)
+                self.router = await asyncio.to_thread(_make_router, self.config, self.router)
             except EdgewiseError as error:
                 _log.error("the old configuration stays: %s", error)
             except Exception:
@@ -52,8 +52,8 @@ class LiveRouter:
         return f"{count} model{'s' if count != 1 else ''} of {self.config or 'the default catalogue'}"
 
 
-def _make_router(config: Path | None) -> Router:
-    """A router that has decided once, so that its first request does not wait for memory to be mapped."""
-    router = Router(config)
+def _make_router(config: Path | None, previous: Router | None) -> Router:
+    """A router that knows what the one before observed, and has decided once, so that its memory is mapped."""
+    router = Router(config, previous=previous)
     router.engine.decide(Request.parse({"text": "hello"}))
     return router
