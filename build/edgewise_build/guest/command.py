@@ -40,7 +40,8 @@ def _read(line: str) -> Any:
         _check(isinstance(message, dict), place, "not an object")
         _check(message.get("role") in ROLES, f"{place}.role", f"one of {', '.join(ROLES)}")
         _check(isinstance(message.get("content"), str), f"{place}.content", "not text")
-    request = dict.fromkeys(_TEXTS, "") | dict.fromkeys(_NUMBERS, 0) | dict.fromkeys(_CHOICES, "unset") | {"needs": []}
+    request: dict[str, Any] = dict.fromkeys(_TEXTS, "")
+    request |= dict.fromkeys(_NUMBERS, 0) | dict.fromkeys(_CHOICES, "unset") | {"needs": []}
     request.update(fields)
     for name in _TEXTS:
         _check(isinstance(request[name], str), name, "not text")
