@@ -165,7 +165,14 @@ def test_language(record, spoken, text):
 
 
 def test_decisions(weights, default_policy, record):
-    requests: list[Request] = [*read_traffic(TRAFFIC), *sampled_requests(100, seed=9)]
+    check_decisions(list(read_traffic(TRAFFIC)), weights, default_policy, record)
+
+
+def test_decisions_on_real_prompts(weights, default_policy, record):
+    check_decisions(sampled_requests(150, seed=9), weights, default_policy, record)
+
+
+def check_decisions(requests: list[Request], weights: bytes, default_policy: bytes, record: Weights) -> None:
     engine = PythonEngine(weights)
     engine.load_policy(default_policy)
     expected = [engine.decide(request) for request in requests]
