@@ -364,21 +364,24 @@ def settle(policy: Policy, models: Records[Model], endpoints: Records[Endpoint],
 def _best(models: Records[Model], count: int, chain_length: int, memory: Memory) -> int:
     """The best feasible model outside the first `chain_length` of the chain, a new provider's before all others.
 
-    Of equals the first wins: a policy lists its models by name, so their order in the file decides nothing.
+    Of equals the first wins: a policy lists its models by name, so their order in the file decides nothing. Most models
+    are passed over at a glance, as they are worth less than one that was met before.
     """
     best = NO_MODEL
-    best_is_new = False
+    best_worth = INFEASIBLE
+    best_new = NO_MODEL
+    best_new_worth = INFEASIBLE
     for index in range(count):
-        if memory.utilities[index] == INFEASIBLE or _is_in_chain(index, chain_length, memory):
+        worth = memory.utilities[index]
+        if (worth <= best_worth and worth <= best_new_worth) or _is_in_chain(index, chain_length, memory):
             continue
-        is_new = not _has_provider(models, models[index].provider, chain_length, memory)
-        better = best == NO_MODEL or (is_new and not best_is_new)
-        if not better and is_new == best_is_new:
-            better = memory.utilities[index] > memory.utilities[best]
-        if better:
+        if worth > best_worth:
             best = index
-            best_is_new = is_new
-    return best
+            best_worth = worth
+        if worth > best_new_worth and not _has_provider(models, models[index].provider, chain_length, memory):
+            best_new = index
+            best_new_worth = worth
+    return best_new if best_new != NO_MODEL else best
 
 
 def _is_in_chain(index: int, chain_length: int, memory: Memory) -> bool:
