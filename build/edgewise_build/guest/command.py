@@ -22,8 +22,8 @@ from edgewise.interpreted import InterpretedCore
 from edgewise.money import PICODOLLARS_PER_DOLLAR
 from edgewise.wire import pack_request, read_shorthands
 
-_TEXTS = ("id", "region", "tenant", "session")
-_NUMBERS = ("max_tokens", "latency_slo_ms", "at_ms")
+_TEXTS = ("id", "region", "tenant", "session", "session_model")
+_NUMBERS = ("max_tokens", "latency_slo_ms", "cached_tokens", "at_ms")
 _CHOICES = {"tier": TIERS, "objective": OBJECTIVES}
 _FIELDS = ("messages", *_TEXTS, *_NUMBERS, "needs", "budget_usd", *_CHOICES)
 
@@ -51,9 +51,10 @@ def _read(line: str) -> Any:
         _check(request[name] in choices, name, f"one of {', '.join(choices)}")
     needs = request["needs"]
     _check(isinstance(needs, list) and all(need in NEEDS for need in needs), "needs", f"a list of {', '.join(NEEDS)}")
-    budget = request.pop("budget_usd", 0)
-    _check(isinstance(budget, int | float) and 0 <= budget <= 1e6, "budget_usd", "not an amount of at least 0")
-    picodollars = max(round(budget * PICODOLLARS_PER_DOLLAR), 1 if budget > 0 else 0)
+    budget = request.pop("budget_usd", None)
+    valid = budget is None or (type(budget) in (int, float) and 0 <= budget <= 1e6)
+    _check(valid, "budget_usd", "not an amount of at least 0")
+    picodollars = 0 if budget is None else max(1, round(budget * PICODOLLARS_PER_DOLLAR))
     turns = [SimpleNamespace(**message) for message in messages]
     return SimpleNamespace(**request | {"messages": turns, "needs": frozenset(needs), "budget": picodollars})
 

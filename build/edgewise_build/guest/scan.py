@@ -14,7 +14,7 @@ from itertools import accumulate, chain
 from typing import Any
 
 from edgewise.core import classifier, features
-from edgewise.core.classifier import LANES, SLOTS, ClassifierScratch, ClassifierWeights
+from edgewise.core.classifier import LANES, ROW_BIAS, SLOTS, ClassifierScratch, ClassifierWeights
 from edgewise.core.features import (
     DIGIT,
     ENDS,
@@ -33,7 +33,7 @@ from edgewise.core.features import (
     Features,
 )
 from edgewise.core.transcript import ASK_BYTES, Ask
-from edgewise.core.types import I8, U8
+from edgewise.core.types import I64, U8
 from edgewise_build.guest.lanes import Unpacker, pack
 
 _MASK = 0xFFFFFFFF
@@ -129,8 +129,8 @@ class Table:
 
     def __init__(self, weights: ClassifierWeights) -> None:
         self.fingerprints = bytes(weights.fingerprints)
-        self._values = bytes(value + 128 for value in weights.rows)
-        self._bias = pack([128] * LANES)
+        self._values = struct.pack(f"<{len(weights.rows)}q", *weights.rows)  # a byte a lane
+        self._bias = pack([ROW_BIAS] * LANES)
         self._rows: dict[int, int] = {}
 
     def row_at(self, slot: int) -> int:
@@ -375,7 +375,7 @@ class Scanner:
         if self._sums is None:
             _core_find_slots(found, fingerprints, scratch)
 
-    def sum_rows(self, rows: I8, scratch: ClassifierScratch) -> None:
+    def sum_rows(self, rows: I64, scratch: ClassifierScratch) -> None:
         """Instead of the core's: the sums are there, and take their places."""
         if self._sums is None:
             _core_sum_rows(rows, scratch)
