@@ -43,7 +43,7 @@ worker: build
 	$(BIN)/edgewise build --target worker
 
 bench: build worker
-	$(BIN)/edgewise bench --runtime wasmtime --runtime wasmtime-component --runtime workerd
+	$(BIN)/edgewise bench --runtime wasmtime --runtime wasmtime-component --runtime workerd --peers --docs docs
 
 train: setup
 	$(BIN)/edgewise train --data $(DATA)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edgewise.bench import Row, prompts
+from edgewise.bench import Latency, Row, prompts
 from edgewise.config import load_config
 from edgewise.packing import pack_policy
 from edgewise.percentiles import percentile
@@ -44,8 +44,8 @@ def bench(
             for count in tokens:
                 lines = [request_json(request) for request in prompts(count)]
                 memory = engine.repeat(lines[0], calls=_WARM_UP_CALLS, inside=_WARM_UP_INSIDE)
-                inside_us = _percentiles(_time_batches(lambda line, times: engine.repeat(line, inside=times), lines, n))
-                call_us = _percentiles(_time_batches(lambda line, times: engine.repeat(line, calls=times), lines, n))
+                inside_us = Latency.of(_time_batches(lambda line, times: engine.repeat(line, inside=times), lines, n))
+                call_us = Latency.of(_time_batches(lambda line, times: engine.repeat(line, calls=times), lines, n))
                 progress()
                 yield Row(engine.backend, engine.runtime, count, n, inside_us, call_us, upload, cold_ms, memory)
 
@@ -74,7 +74,3 @@ def _time_batches(repeat: Callable[[str, int], object], lines: list[str], n: int
             break
         times *= 2
     return [max(0.0, measure(lines[index % len(lines)], times) - base) / (times - 1) for index in range(n)]
-
-
-def _percentiles(times: list[float]) -> tuple[float, float]:
-    return round(percentile(times, 0.5), 1), round(percentile(times, 0.99), 1)

@@ -6,16 +6,16 @@ decision at a time, from the parsed request to the decision object.
 """
 
 import gzip
-import json
+import os
 import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import wasmtime
 
@@ -23,7 +23,7 @@ from edgewise.config import load_config
 from edgewise.core.tokens import estimate
 from edgewise.engine import ComponentEngine, CoreModuleEngine, Engine, component_bytes
 from edgewise.packing import pack_policy
-from edgewise.percentiles import percentile
+from edgewise.percentiles import median_interval, percentile
 from edgewise.request import Request
 
 BATCH = 8
@@ -50,6 +50,25 @@ south: 390 orders, 36,004 gross, 1,122 returned, freight 4,880; last quarter nor
 returned, freight 4,795."""
 
 
+class Latency(NamedTuple):
+    """Percentiles of measured times in microseconds; the 95% confidence interval of the median is `low` to `high`."""
+
+    p50: float
+    p99: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, times: Sequence[float]) -> Self:
+        """The percentiles of times in microseconds, to a tenth."""
+        shares = percentile(times, 0.5), percentile(times, 0.99), *median_interval(times)
+        return cls(*(round(share, 1) for share in shares))
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return {"p50": self.p50, "p99": self.p99, "p50_interval": [self.low, self.high]}
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the bench. `inside_us` is None where the runtime gives no way to measure inside it."""
@@ -58,20 +77,16 @@ class Row:
     runtime: str
     tokens: int
     n: int
-    inside_us: tuple[float, float] | None
-    call_us: tuple[float, float]
+    inside_us: Latency | None
+    call_us: Latency
     gzip_bytes: int
     cold_ms: float
     memory_bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """The row's JSON shape; pairs are p50 and p99."""
-        inside = None if self.inside_us is None else {"p50": self.inside_us[0], "p99": self.inside_us[1]}
-        return {
-            **vars(self),
-            "inside_us": inside,
-            "call_us": {"p50": self.call_us[0], "p99": self.call_us[1]},
-        }
+        """The row's JSON shape."""
+        inside = None if self.inside_us is None else self.inside_us.to_json()
+        return {**vars(self), "inside_us": inside, "call_us": self.call_us.to_json()}
 
 
 def prompts(tokens: int) -> list[Request]:
@@ -119,21 +134,17 @@ def _cold_start(create: Callable[[], Engine]) -> float:
     return round(percentile(times, 0.5), 2)
 
 
-def _percentiles(times: list[float]) -> tuple[float, float]:
-    return round(percentile(times, 0.5), 1), round(percentile(times, 0.99), 1)
-
-
-def _time_calls(engine: Engine, requests: list[Request], n: int) -> tuple[float, float]:
+def _time_calls(engine: Engine, requests: list[Request], n: int) -> Latency:
     times = []
     for index in range(n):
         request = requests[index % len(requests)]
         started = time.perf_counter_ns()
         engine.decide(request)
         times.append((time.perf_counter_ns() - started) / 1000)
-    return _percentiles(times)
+    return Latency.of(times)
 
 
-def _time_inside(engine: CoreModuleEngine, requests: list[Request], n: int) -> tuple[float, float]:
+def _time_inside(engine: CoreModuleEngine, requests: list[Request], n: int) -> Latency:
     module = wasmtime.Module(engine.compiler, _REPEAT)
     repeat: Any = wasmtime.Instance(engine.store, module, [engine.route_function]).exports(engine.store)["repeat"]
     times = []
@@ -142,7 +153,7 @@ def _time_inside(engine: CoreModuleEngine, requests: list[Request], n: int) -> t
         started = time.perf_counter_ns()
         repeat(engine.store, address, BATCH)
         times.append((time.perf_counter_ns() - started) / 1000 / BATCH)
-    return _percentiles(times)
+    return Latency.of(times)
 
 
 def machine() -> str:
@@ -164,6 +175,12 @@ def commit() -> str:
     return run.stdout.strip()
 
 
-def report(rows: list[Row]) -> str:
-    """The whole bench as JSON text."""
-    return json.dumps({"commit": commit(), "machine": machine(), "rows": [row.to_json() for row in rows]}, indent=2)
+def load() -> float:
+    """How many processes wanted the processor during the last minute, on average."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0
+
+
+def report(rows: list[Row], load_before: float) -> dict[str, Any]:
+    """The whole bench in its JSON shape."""
+    rows_json = [row.to_json() for row in rows]
+    return {"commit": commit(), "machine": machine(), "load": load_before, "rows": rows_json}

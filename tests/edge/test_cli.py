@@ -271,7 +271,7 @@ class TestBench:
         assert {"commit", "machine", "rows"} <= set(report)
         (row,) = report["rows"]
         assert {"backend", "runtime", "tokens", "n", "inside_us", "call_us", "gzip_bytes", "cold_ms"} <= set(row)
-        assert set(row["inside_us"]) == set(row["call_us"]) == {"p50", "p99"}
+        assert set(row["inside_us"]) == set(row["call_us"]) == {"p50", "p99", "p50_interval"}
         assert 0 < row["inside_us"]["p50"] <= row["inside_us"]["p99"]
 
     @pytest.mark.parametrize("tokens", ["", "0", "a", "10,", "2000000"])
