@@ -224,7 +224,6 @@ def _view(request: Any, memory: Memory) -> RequestView:
         tenant=request.tenant,
         session=request.session,
         session_model=request.session_model,
-        session_model=request.session_model,
         needs=frozenset(_label(need) for need in request.needs),
         tier=_label(request.tier),
         objective=_label(request.objective),
