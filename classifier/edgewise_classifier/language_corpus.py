@@ -35,6 +35,11 @@ _SHARED = {"sh": ("sr", "hr", "bs"), "hbs": ("sr", "hr", "bs")}
 _TYPED_PLAIN = frozenset(
     "az bs ca cs da de eo es et fi fr gl hr hu is it lt lv nb nl pl pt ro sk sl sq sr sv tr vi".split()  # noqa: SIM905
 )
+_SERBIAN = {
+    "lj": "љ", "nj": "њ", "dž": "џ", "a": "а", "b": "б", "c": "ц", "č": "ч", "ć": "ћ", "d": "д", "đ": "ђ", "e": "е",
+    "f": "ф", "g": "г", "h": "х", "i": "и", "j": "ј", "k": "к", "l": "л", "m": "м", "n": "н", "o": "о", "p": "п",
+    "r": "р", "s": "с", "š": "ш", "t": "т", "u": "у", "v": "в", "z": "з", "ž": "ж",
+}  # fmt: skip
 _LONE_SCRIPTS = {"Grek", "Armn", "Geor", "Thai", "Guru", "Gujr", "Taml", "Telu", "Hang"}
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w*\}|<[^>]*>|&\w+;")
 _NO_DECOMPOSITION = str.maketrans({"đ": "d", "Đ": "D", "ł": "l", "ø": "o", "ı": "i", "ß": "ss"})
@@ -194,6 +199,23 @@ def plain(text: str) -> str:
     return "".join(character for character in spelled if not unicodedata.combining(character))
 
 
+def serbian_cyrillic(text: str) -> str:
+    """Serbian in Latin letters, as it is written in Cyrillic ones; in lower case."""
+    text = text.lower()
+    for latin, cyrillic in _SERBIAN.items():
+        text = text.replace(latin, cyrillic)
+    return text
+
+
+def _in_cyrillic(samples: Iterable[Sample]) -> Iterator[Sample]:
+    for sample in samples:
+        usable = sample.language == "sr" and not sample.held_out and sample.source != "lingua_grams"
+        if usable and "а" not in sample.text and _digest(sample.text) % 2 == 0:
+            text = serbian_cyrillic(sample.text)
+            if not re.search("[a-z]", text):
+                yield Sample("sr", sample.source + " cyrillic", text)
+
+
 def _without_accents(samples: Iterable[Sample]) -> Iterator[Sample]:
     for sample in samples:
         usable = sample.language in _TYPED_PLAIN and not sample.held_out
@@ -213,5 +235,5 @@ def build(data: Path, own: Path = OWN) -> list[Sample]:
         if (sample.language, sample.text) not in seen:
             seen.add((sample.language, sample.text))
             corpus.append(sample)
-    corpus += list(_without_accents(corpus))
+    corpus += [*_without_accents(corpus), *_in_cyrillic(corpus)]
     return corpus

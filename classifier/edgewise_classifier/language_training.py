@@ -37,8 +37,9 @@ _CANDIDATES = np.array(core.CANDIDATES)
 # How often each source is drawn for a language that has them all.
 _SOURCE_WEIGHTS = {
     "languages": 4.0, "lingua_sentences": 3.0, "authored": 2.0, "chat": 2.0, "wordfreq": 2.0, "lingua_grams": 0.7,
-    "udhr": 0.7, "interface": 0.7, "lingua_words": 0.5, "stripped": 0.5, "lemmas": 0.4,
+    "udhr": 0.7, "interface": 0.7, "lingua_words": 0.5, "uncommonroute": 1.0, "stripped": 0.5, "lemmas": 0.4,
 }  # fmt: skip
+_GRAMS_ALONE = 2.0  # the weight of n-gram statistics for a language without word frequencies
 _MOST_COUNTED = {"wordfreq": 2000, "lemmas": 1000, "stripped": 300}
 _LANGUAGE_WEIGHTS = {"en": 2.0, "ia": 0.7} | dict.fromkeys(
     ("es", "fr", "de", "pt", "it", "ru", "zh", "ja", "ko", "ar", "hi", "tr", "vi", "id", "pl", "nl", "uk", "fa"), 1.3
@@ -79,6 +80,12 @@ class Model:
     bias: Floats
 
 
+def _weight_of_source(source: str, with_words: bool) -> float:
+    if source == "lingua_grams" and not with_words:
+        return _GRAMS_ALONE
+    return _SOURCE_WEIGHTS[source.removesuffix(" cyrillic")]
+
+
 def pack_texts(samples: Sequence[corpus.Sample]) -> Texts:
     """Put the samples into arrays."""
     index = {language: number for number, language in enumerate(core.LANGUAGES)}
@@ -90,8 +97,9 @@ def pack_texts(samples: Sequence[corpus.Sample]) -> Texts:
         data += sample.text.encode("utf-8", "ignore")[:4000]
         offsets.append(len(data))
         groups.setdefault((index[sample.language], sample.source), [number, number])[1] = number + 1
+    with_words = {key[0] for key in groups if key[1] == "wordfreq"}
     weights = {
-        key: _SOURCE_WEIGHTS.get(key[1], 1.0) * min(1.0, ((stop - first) / 60) ** 0.5)
+        key: _weight_of_source(key[1], key[0] in with_words) * min(1.0, ((stop - first) / 60) ** 0.5)
         for key, (first, stop) in groups.items()
     }
     totals: dict[int, float] = defaultdict(float)
@@ -439,7 +447,9 @@ def pack(model: Model) -> npt.NDArray[Any]:
     for stage in range(core.CODES):
         record["codes"][:] |= (model.codes[stage] << 8 * stage).astype(np.uint32)
     scale, output_scale = 127 / np.abs(model.codebook).max(), 127 / np.abs(model.output).max()
-    record["codebook"][:] = np.round(model.codebook * scale).astype(np.int8).ravel()
+    values = np.round(model.codebook * scale).astype(np.int64) + core.CODE_BIAS
+    lanes = values.reshape(-1, core.LANES) << 16 * np.arange(core.LANES)
+    record["codebook"][:] = lanes.sum(1)
     record["output"][:] = np.round(model.output * output_scale).astype(np.int8).ravel()
     record["bias"][:] = np.round(model.bias * scale * output_scale).astype(np.int32)
     record["sharpness"][:] = np.round(32 * 65536 / (scale * output_scale))

@@ -27,9 +27,11 @@ from edgewise.core.classifier import (
     ClassifierWeights,
 )
 from edgewise.core.language import (
+    CODE_BIAS,
     CODES,
     CODEWORDS,
     DIMENSIONS,
+    LANES,
     LANGUAGES,
     LATIN,
     MAX_GRAMS,
@@ -156,7 +158,7 @@ class _Vectors(dict[int, int | None]):
 
     def __init__(self, table: LanguageTable) -> None:
         self._table = table
-        codebook = list(table.codebook)
+        codebook = [(word >> 16 * lane & 0xFFFF) - CODE_BIAS for word in table.codebook for lane in range(LANES)]
         self._rows = [pack(codebook[row : row + DIMENSIONS]) for row in range(0, len(codebook), DIMENSIONS)]
 
     def __missing__(self, gram: int) -> int | None:

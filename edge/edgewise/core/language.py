@@ -7,7 +7,7 @@ settles the question alone where only one language is written in it, and limits 
 
 from typing import Annotated
 
-from edgewise.core.types import I8, I32, U8, U32, Record, i32
+from edgewise.core.types import I8, I32, I64, U8, U32, Record, i32
 
 _NAMES = """
     und af am ar as az be bg bn bo br bs ca ceb ckb cs cy da de dv el en eo es et eu fa fi fo fr fy ga gd gl gu ha
@@ -168,6 +168,10 @@ ORDER_OF_SCRIPT = tuple(_ORDERS.get(script, 0) for script in SCRIPTS)
 DIMENSIONS = 24
 BUCKETS = 22000
 CODEWORDS = 256
+LANES = 4
+CODE_BIAS = 128
+_WORDS = DIMENSIONS // LANES
+_BLOCK_GRAMS = 32
 CODES = 4
 
 HEAD_BYTES = 512
@@ -197,13 +201,15 @@ class LanguageTable(Record):
     """The trained table, part of the artifact.
 
     Two slots a bucket: `marks` holds the n-gram's fingerprint, `codes` which four vectors of `codebook` make its own,
-    one byte for each quarter of the codebook. `output`: one vector per language, `bias` the score it starts with.
+    one byte for each quarter of the codebook. A vector is _WORDS words of LANES values, 16 bits apart and CODE_BIAS too
+    large, so that words add up lane by lane: _BLOCK_GRAMS n-grams fit. `output`: one vector per language, `bias` the
+    score it starts with.
     `sharpness`: by the bit length of the number of known n-grams, what turns score differences into odds.
     """
 
     marks: Annotated[U8, 2 * BUCKETS]
     codes: Annotated[U32, 2 * BUCKETS]
-    codebook: Annotated[I8, CODES * CODEWORDS * DIMENSIONS]
+    codebook: Annotated[I64, CODES * CODEWORDS * _WORDS]
     output: Annotated[I8, len(LANGUAGES) * DIMENSIONS]
     bias: Annotated[I32, len(LANGUAGES)]
     sharpness: Annotated[I32, 16]
@@ -558,6 +564,38 @@ def dominant_script(scratch: LanguageScratch) -> int:
     return best
 
 
+def add_block(table: LanguageTable, first: int, stop: int, scratch: LanguageScratch) -> int:
+    """Add the vectors of at most _BLOCK_GRAMS n-grams to the sums; gives how many the table knows."""
+    book = table.codebook
+    known = 0
+    a = b = c = d = e = f = 0
+    for index in range(first, stop):
+        slot = slot_of(table, scratch.hashes[index])
+        if slot >= 0:
+            known += 1
+            codes = table.codes[slot]
+            one = (codes & 0xFF) * _WORDS
+            two = (CODEWORDS + (codes >> 8 & 0xFF)) * _WORDS
+            three = (2 * CODEWORDS + (codes >> 16 & 0xFF)) * _WORDS
+            four = (3 * CODEWORDS + (codes >> 24)) * _WORDS
+            a += book[one] + book[two] + book[three] + book[four]
+            b += book[one + 1] + book[two + 1] + book[three + 1] + book[four + 1]
+            c += book[one + 2] + book[two + 2] + book[three + 2] + book[four + 2]
+            d += book[one + 3] + book[two + 3] + book[three + 3] + book[four + 3]
+            e += book[one + 4] + book[two + 4] + book[three + 4] + book[four + 4]
+            f += book[one + 5] + book[two + 5] + book[three + 5] + book[four + 5]
+    bias = CODES * CODE_BIAS * known
+    for lane in range(LANES):
+        shift = 16 * lane
+        scratch.sums[lane] += (a >> shift & 0xFFFF) - bias
+        scratch.sums[LANES + lane] += (b >> shift & 0xFFFF) - bias
+        scratch.sums[2 * LANES + lane] += (c >> shift & 0xFFFF) - bias
+        scratch.sums[3 * LANES + lane] += (d >> shift & 0xFFFF) - bias
+        scratch.sums[4 * LANES + lane] += (e >> shift & 0xFFFF) - bias
+        scratch.sums[5 * LANES + lane] += (f >> shift & 0xFFFF) - bias
+    return known
+
+
 def add_grams(table: LanguageTable, scratch: LanguageScratch) -> int:
     """Sum the vectors of the n-grams that the table knows; gives how many those are.
 
@@ -566,26 +604,12 @@ def add_grams(table: LanguageTable, scratch: LanguageScratch) -> int:
     for dimension in range(DIMENSIONS):
         scratch.sums[dimension] = 0
     known = 0
-    for index in range(scratch.count):
-        if index == _OPENING_GRAMS:
+    for first in range(0, scratch.count, _BLOCK_GRAMS):
+        if first == _OPENING_GRAMS:
             known *= 2
             for dimension in range(DIMENSIONS):
                 scratch.sums[dimension] *= 2
-        slot = slot_of(table, scratch.hashes[index])
-        if slot >= 0:
-            known += 1
-            codes = table.codes[slot]
-            first = (codes & 0xFF) * DIMENSIONS
-            second = (CODEWORDS + (codes >> 8 & 0xFF)) * DIMENSIONS
-            third = (2 * CODEWORDS + (codes >> 16 & 0xFF)) * DIMENSIONS
-            fourth = (3 * CODEWORDS + (codes >> 24)) * DIMENSIONS
-            for dimension in range(DIMENSIONS):
-                scratch.sums[dimension] += (
-                    table.codebook[first + dimension]
-                    + table.codebook[second + dimension]
-                    + table.codebook[third + dimension]
-                    + table.codebook[fourth + dimension]
-                )
+        known += add_block(table, first, min(first + _BLOCK_GRAMS, scratch.count), scratch)
     return known
 
 
