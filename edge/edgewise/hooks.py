@@ -56,6 +56,7 @@ class RequestView:
     max_tokens: int
     latency_slo_ms: int
     budget: int
+    cached_tokens: int
     at_ms: int
     task: str
     domain: str
