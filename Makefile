@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 COMPONENT := edge/edgewise/artifacts/edgewise.wasm
-SOURCES := $(shell find edge/edgewise/core edge/wit build -name '*.py' -o -name '*.wit' -o -name '*.mjs') \
+SOURCES := $(shell find edge/edgewise/core edge/wit build/edgewise_build -name '*.py' -o -name '*.wit' -o -name '*.mjs') \
            edge/worker/tools/wrap.mjs $(wildcard classifier/model/*)
 
 .PHONY: demo test lint setup build bench worker train eval wheel clean
@@ -30,7 +30,9 @@ setup: .venv/installed edge/worker/node_modules/.package-lock.json
 	@touch $@
 
 edge/worker/node_modules/.package-lock.json: edge/worker/package-lock.json
-	cd edge/worker && npm ci --silent --no-audit --no-fund
+	@command -v npm >/dev/null || { echo "the Worker needs Node.js 20 or newer, with npm" >&2; exit 1; }
+	cd edge/worker && npm ci --silent --no-audit --no-fund || \
+		{ echo "npm could not install what edge/worker needs: is there a network?" >&2; exit 1; }
 	@touch $@
 
 build: setup $(COMPONENT)
@@ -55,4 +57,4 @@ wheel: build
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv edge/worker/node_modules edge/worker/generated edge/edgewise/artifacts dist
+	rm -rf .venv build/peers/node_modules edge/worker/node_modules edge/worker/generated edge/edgewise/artifacts dist
