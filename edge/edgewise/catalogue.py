@@ -108,6 +108,46 @@ def _rules(config: Config) -> list[str]:
         lines.append(f"unsure below a confidence of {config.policy.abstain_below}")
     if config.policy.difficulty_cap < 1:
         lines.append(f"the text of a prompt can claim a difficulty of {config.policy.difficulty_cap} at most")
+    lines += _rules_of_others(config)
     if config.policy.strict_regions:
         lines.append(f"requests from these regions stay there: {', '.join(sorted(config.policy.strict_regions))}")
     return lines
+
+
+def _rules_of_others(config: Config) -> list[str]:
+    """What holds for tenants, tiers, unsafe requests and slow models."""
+    lines = []
+    if config.policy.target_quality is not None:
+        lines.append(
+            f"target quality {config.policy.target_quality}: the cheapest model that reaches that share of the best"
+        )
+    for name in sorted(config.tiers):
+        lines.append(f"tier {name}: objective {config.tiers[name].objective}")
+    for name in sorted(config.tenants):
+        budget, models = config.tenants[name].daily_budget_usd, config.tenants[name].models
+        spends = "any amount" if budget is None else f"{budget} USD a day"
+        lines.append(f"tenant {name}: {spends}, of {_listed(models)}")
+    for score, ability in (("harm", "guarded"), ("jailbreak", "guarded"), ("pii", "private")):
+        threshold = getattr(config.safety, f"{score}_from")
+        if threshold is not None:
+            lines.append(f"{score} {threshold} and more: models with {ability} only")
+    return lines + _shifting_rule(config)
+
+
+def _listed(models: tuple[str, ...] | None) -> str:
+    return "all models" if models is None else f"{', '.join(models)} only"
+
+
+def _shifting_rule(config: Config) -> list[str]:
+    rule = config.shifting
+    if rule is None:
+        return []
+    hours = "" if rule.peak is None else f", {_clock(rule.peak[0])}-{_clock(rule.peak[1])} UTC"
+    share = f"{(rule.share * 100).normalize():f}%"
+    return [
+        f"slow above {rule.above_ms} ms (p95){hours}: {share} of the requests go elsewhere, back below {rule.end_ms} ms"
+    ]
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -43,6 +43,7 @@ MAX_TTFT_MS = 60_000
 MAX_SHIFT_MS = 60_000
 _MAX_BUDGET_USD = 1_000_000
 _MAX_SECONDS = 86_400
+_BACK_OF_ABOVE = Decimal("0.8")
 _MAX_TOKENS = 2**31 - 1
 """With these limits no sum of the core passes 2**62: 10,000 USD per million x 60 million tokens is 6e17 picodollars."""
 
@@ -459,6 +460,11 @@ class ShiftingConfig(_Table):
         default=None,
         description='the hours of the day, by UTC, in which it is done, such as "08:00-18:00"; always without',
     )
+
+    @property
+    def end_ms(self) -> int:
+        """The percentile below which shifting ends."""
+        return self.back_ms or max(1, int(self.above_ms * _BACK_OF_ABOVE))
 
 
 class HealthConfig(_Table):

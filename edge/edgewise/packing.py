@@ -45,7 +45,6 @@ from edgewise.money import price_per_token, to_picodollars
 _NEVER = SCORE_ONE + 1
 _MS_PER_SECOND = 1000
 _MAX_PRIOR_MS = 65_535
-_BACK_OF_ABOVE = Decimal("0.8")
 _NO_TENANT = -1
 
 
@@ -179,7 +178,7 @@ def _pack_rules(config: Config, rules: LiveRules) -> None:
     if shifting is not None:
         rules.shift_share = _threshold(shifting.share)
         rules.shift_above_ms = shifting.above_ms
-        rules.shift_back_ms = shifting.back_ms or int(shifting.above_ms * _BACK_OF_ABOVE)
+        rules.shift_back_ms = shifting.end_ms
         rules.shift_dwell_ms = shifting.dwell_s * _MS_PER_SECOND
         rules.peak_from, rules.peak_to = shifting.peak or (0, 0)
 

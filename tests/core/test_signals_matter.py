@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewise.core.labels import SCORE_ONE
 from support.scene import NOON, Scene, config_of
@@ -296,3 +298,27 @@ def test_no_fallback_costs_more_than_a_budget() -> None:
         prices = [(1 + int(name[1:])) * 10**9 + 10**9 for name in choice.chain]
         assert all(price <= budget * 10**9 for price in prices)
         assert ("budget" in {code for code, _, _ in choice.reasons}) == (budget < 10)
+
+
+@given(
+    models=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 300), st.integers(0, 100)), min_size=1, max_size=6),
+    seen=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 2_000)), max_size=20),
+)
+def test_the_voice_scenario_is_met_whenever_the_catalogue_can(
+    models: list[tuple[int, int, int]], seen: list[tuple[int, int]]
+) -> None:
+    """500 ms to the first token, 150 ms of network to one provider, and what is measured while it runs."""
+    tables = {
+        f"m{index}": {"ttft_ms": ttft, "price_in": 1 + price, "quality": quality / 100, "provider": f"p{index % 2}"}
+        for index, (ttft, price, quality) in enumerate(models)
+    }
+    providers = {"p1": {"hop_ms": 150}} if len(models) > 1 else {}
+    here = Scene(config_of(tables, providers=providers))
+    for index, ttft in seen:
+        here.observe(f"m{index % len(models)}", ttft_ms=ttft)
+    too_slow = {name: wait for code, name, wait in here.choose(latency_slo_ms=1).reasons if code == "latency"}
+    waits = {name: too_slow.get(name, 1) for name in tables}
+    choice = here.choose(latency_slo_ms=500)
+    assert bool(choice.model) == any(wait <= 500 for wait in waits.values())
+    assert all(waits[name] <= 500 for name in choice.chain)
+    assert not choice.model or choice.ttft_ms <= 500

@@ -352,3 +352,83 @@ def test_a_config_made_in_python() -> None:
     config = Config.model_validate({"models": {"m": fields}})
     assert config.models["m"].price_in == Decimal("0.1")
     assert Config.model_validate(config.model_dump()) == config
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ttft_ms = { eu = 5 }", "ttft_ms: nothing for requests without a region; add default"),
+        ("ttft_ms = { default = -1 }", "ttft_ms.default: -1 is not a whole number from 0 to"),
+        ("ttft_ms = { default = 1.5 }", "ttft_ms.default: 1.5 is not a whole number"),
+        ('ttft_ms = "fast"', 'ttft_ms: "fast" does not fit'),
+        ("ttft_ms = { default = 1, eu = 2 }", 'ttft_ms.eu: unknown region "eu"; list it in policy.regions'),
+        ("languages = { EN = 1 }", 'languages.EN: unknown language "EN"; did you mean "en"?'),
+        ("languages = { ja = 2 }", "languages.ja: 2 is not between 0 and 1"),
+        ("domains = { lew = 1 }", 'domains.lew: unknown domain "lew"; did you mean "law"?'),
+        ("domains = 5", "domains: 5 is not a table; write a table of domains"),
+        ("price_cached_in = 0.2", "price_cached_in: 0.2 is more than price_in; write what input tokens"),
+        ('shift_to = "small"', 'shift_to: "small" itself; name another model'),
+        ('shift_to = "smal"', 'shift_to: unknown model "smal"; did you mean "small"?'),
+    ],
+)
+def test_mistakes_in_what_a_model_says_of_its_endpoints(line: str, message: str) -> None:
+    assert f"models.small.{message}" in error_of(with_model(line))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[providers.owm]\nhop_ms = 5", 'providers.owm: unknown provider "owm"; did you mean "own"?'),
+        ("[providers.own]\nhop_ms = { default = 1, eu = 2 }", 'providers.own.hop_ms.eu: unknown region "eu"'),
+        ('[tenants.a]\nmodels = ["smal"]', 'tenants.a.models[0]: unknown model "smal"; did you mean "small"?'),
+        ("[tenants.a]\nmodels = []", "tenants.a.models: a list of 0 is too short"),
+        ("[tenants.a]\ndaily_budget_usd = 0", "tenants.a.daily_budget_usd: 0 is not more than 0"),
+        ('[tiers.gold]\nobjective = "cost"', 'tiers.gold: unknown tier "gold"; there are enterprise, free, pro'),
+        ("[tiers.free]", "tiers.free.objective: missing; write one of cost, balanced"),
+        ("[safety]\nharm_from = 0.5", 'safety.harm_from: no model has the ability "guarded", so nobody could answer'),
+        ("[safety]\npii_from = 0.5", 'safety.pii_from: no model has the ability "private", so nobody could answer'),
+        ("[safety]\njailbreak_from = 0", "safety.jailbreak_from: 0 is not more than 0"),
+        ("[shifting]", "shifting.above_ms: missing; write the 95th percentile"),
+        ("[shifting]\nabove_ms = 800\nback_ms = 800", "shifting.back_ms: 800 is not less than above_ms = 800"),
+        ('[shifting]\nabove_ms = 800\npeak = "9-17"', 'shifting.peak: "9-17" is not hours of the day; write the hours'),
+        ('[shifting]\nabove_ms = 800\npeak = "09:00-09:00"', 'shifting.peak: "09:00-09:00" is no time at all'),
+        ("[shifting]\nabove_ms = 800\nshare = 1.5", "shifting.share: 1.5 is more than 1"),
+        ("[health]\ntrip_failures = 256", "health.trip_failures: 256 is more than 255"),
+        ("[health]\nstale = 5", 'health.stale: unknown key; did you mean "stale_s"?'),
+        ("[policy]\ntarget_quality = 0", "policy.target_quality: 0 is not more than 0"),
+    ],
+)
+def test_mistakes_in_the_tables_of_rules(text: str, message: str) -> None:
+    assert message in error_of(f"{MODEL}\n{text}\n")
+
+
+def test_what_is_measured_and_shifted() -> None:
+    rules = '[shifting]\nabove_ms = 800\npeak = "22:00-02:30"\n[policy]\nregions = ["eu"]\n'
+    hop = "[providers.own]\nhop_ms = { default = 1, eu = 30 }\n"
+    config = parse_config(f"{with_model('ttft_ms = { default = 200, eu = 90 }')}\n{rules}{hop}")
+    assert config.shifting is not None
+    assert config.shifting.peak == (22 * 60, 2 * 60 + 30)
+    assert config.models["small"].usual_ttft_ms == 200
+    assert [config.models["small"].ttft_in(region) for region in (None, "eu", "us")] == [200, 90, 200]
+    assert [config.providers["own"].hop_in(region) for region in (None, "eu", "us")] == [1, 30, 1]
+    said = describe(config)
+    assert "slow above 800 ms (p95), 22:00-02:30 UTC: 20% of the requests go elsewhere, back below 640 ms" in said
+
+
+def test_everything_that_rules_say_is_shown() -> None:
+    rules = """
+[tenants.acme]
+daily_budget_usd = 5
+models = ["small"]
+[tiers.free]
+objective = "cost"
+[safety]
+harm_from = 0.5
+[policy]
+target_quality = 0.95
+"""
+    said = describe(parse_config(MODEL + 'abilities = ["guarded"]\n' + rules))
+    assert "tenant acme: 5 USD a day, of small only" in said
+    assert "tier free: objective cost" in said
+    assert "harm 0.5 and more: models with guarded only" in said
+    assert "target quality 0.95" in said
