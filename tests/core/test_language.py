@@ -217,3 +217,8 @@ def test_decoding_never_reads_past_the_end(data):
     while at < len(data):
         at += decode(data, at, len(data)) & 7
     assert at == len(data)
+
+
+@pytest.mark.parametrize("text", ["hi", "ok", "yo", "si", "hm?"])
+def test_a_short_word_decides_nothing(text):
+    assert found(text).score < 5_000

@@ -20,6 +20,9 @@ LANGUAGES = tuple(_NAMES.split())
 
 UNDETERMINED = 0
 
+TELLING_LETTERS = 10
+"""From so many letters on, the letters can tell a language from the others of its script."""
+
 _SCRIPT_RANGES = (
     ("Latn", ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0x24F), (0x250, 0x2BF), (0x1E00, 0x1EFF))),
     ("Cyrl", ((0x400, 0x52F), (0x1C80, 0x1C8F))),
@@ -700,6 +703,13 @@ def temper(result: LanguageResult, share: int, only_code: int) -> None:
     result.runner_up_score = result.runner_up_score * keep // 10000
 
 
+def hold_back(result: LanguageResult) -> None:
+    """Lower the scores of a text of few letters: a short word stands in many languages."""
+    if result.letters < TELLING_LETTERS:
+        result.score = result.score * result.letters // TELLING_LETTERS
+        result.runner_up_score = result.runner_up_score * result.letters // TELLING_LETTERS
+
+
 def identify(
     text: U8, start: int, length: int, table: LanguageTable, scratch: LanguageScratch, result: LanguageResult
 ) -> None:
@@ -725,4 +735,5 @@ def identify(
         result.known = add_grams(table, scratch)
         if result.known > 0:
             compare(table, script, result.known, scratch, result)
+            hold_back(result)
     temper(result, share, scratch.only_code)
