@@ -27,17 +27,15 @@ _IGNORED = ("--target", "--sysroot", "-flto", "-fuse-linker-plugin", "-l", "-L",
 
 def make_sdk(folder: Path) -> Path:
     """Make the directory unless it is there. Raises CalledProcessError where zig cannot build its C library."""
-    if (folder / _LINKED).exists():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    for name in ("bin", "share/wasi-sysroot", "lib"):
-        (folder / name).mkdir(parents=True)
-    files = _build_libraries(folder)
-    clang = folder / "bin" / "clang"
+    if not (folder / _LINKED).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in ("bin", "share/wasi-sysroot", "lib"):
+            (folder / name).mkdir(parents=True)
+        (folder / _LINKED).write_text(json.dumps(_build_libraries(folder)))
+    clang = folder / "bin" / "clang"  # written every time: the directory outlives checkouts and environments
     script = Path(__file__).resolve()
     clang.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(script))} "$@"\n')
     clang.chmod(0o755)
-    (folder / _LINKED).write_text(json.dumps(files))
     return folder
 
 
