@@ -47,7 +47,7 @@ RULES = {
 TASK_BALANCE = 0.6
 TASK_FLOOR = 0.02
 """The share of each task in training is drawn towards what real users asked for (the sets in READ_BY_US)."""
-HEAD_WEIGHTS = (1.0, 0.25, 1.0, 1.0, 0.8, 0.6, 0.4, 0.8)
+HEAD_WEIGHTS = (1.6, 0.25, 1.2, 1.0, 0.8, 0.6, 0.4, 0.8)
 OWN_DIFFICULTY = 0.15
 """Our four levels say less about which model fails than outcomes do."""
 

@@ -70,5 +70,7 @@ def interval(metric: Callable[..., float], *arrays: Array, samples: int = 500, s
     for _ in range(samples):
         drawn = rng.integers(0, size, size)
         values.append(metric(*(array[drawn] for array in arrays)))
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
