@@ -5,7 +5,7 @@ COMPONENT := edge/edgewise/artifacts/edgewise.wasm
 SOURCES := $(shell find edge/edgewise/core edge/wit build/edgewise_build -name '*.py' -o -name '*.wit' -o -name '*.mjs') \
            edge/worker/tools/wrap.mjs $(wildcard classifier/model/*)
 
-.PHONY: demo test lint setup build bench worker train eval wheel clean
+.PHONY: demo test test-heavy lint setup build bench worker train eval wheel clean
 
 demo: build
 	$(BIN)/edgewise simulate examples/traffic.jsonl
@@ -14,6 +14,9 @@ demo: build
 test: lint build worker
 	$(BIN)/pytest
 	cd edge/worker && npm test --silent
+
+test-heavy: build worker
+	$(BIN)/pytest -m heavy
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from pathlib import Path
 from edgewise import __version__
 from edgewise.core.labels import CLUSTERS, NEEDS
 from edgewise.core.language import LANGUAGES
+from edgewise.engine import model_version
 from edgewise.packing import text_at, unpack_policy
 from edgewise.reasons import TEMPLATES
 from edgewise_build.checkout import ROOT, WORKER
@@ -60,7 +61,9 @@ def generate(component: Path, policy: bytes) -> None:
     run_tool("transpile.mjs", component.absolute(), GENERATED)
     (GENERATED / "policy.bin").write_bytes(policy)
     _write_json("phrases.json", phrases())
-    _write_json("about.json", {"version": __version__, "backend": "aot"})
+    _write_json(
+        "about.json", {"version": __version__, "model_version": model_version(component.read_bytes()), "backend": "aot"}
+    )
     _make_site(policy)
 
 

@@ -5,6 +5,7 @@ in linear memory. `ComponentEngine` goes through the typed component interface, 
 `PythonEngine` runs the core's source itself.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -64,6 +65,11 @@ def component_bytes(path: Path | None = None) -> bytes:
     if not path.exists():
         raise EngineError(f"{path.name} has not been built: run `edgewise build` (or install a released wheel)")
     return path.read_bytes()
+
+
+def model_version(component: bytes) -> str:
+    """What names the core and its weights in every decision: the beginning of the component's SHA-256, in hex."""
+    return hashlib.sha256(component).hexdigest()[:12]
 
 
 def core_module_of(data: bytes) -> bytes:

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from edgewise.config import Config, load_config
 from edgewise.decision import Decision
-from edgewise.engine import CoreModuleEngine, Engine
+from edgewise.engine import CoreModuleEngine, Engine, component_bytes, model_version
 from edgewise.errors import EngineError, NoFeasibleModelError, RequestError
 from edgewise.live import LiveEndpoint, read_snapshot
 from edgewise.observation import Observation
@@ -55,6 +57,20 @@ class Router:
             self.engine.load_policy(previous._policy)
             self.engine.restore(previous.snapshot())
         self.engine.load_policy(self._policy)
+
+    @cached_property
+    def about(self) -> dict[str, str]:
+        """What makes the decisions, as each of them says it."""
+        return {
+            "version": version("edgewise"),
+            "model_version": model_version(component_bytes()),
+            "backend": self.engine.backend,
+            "engine": self.engine.runtime,
+        }
+
+    def to_json(self, request: Request, decision: Decision) -> dict[str, Any]:
+        """The whole JSON shape of a decision of this router: with the request's id, and with what decided."""
+        return {"id": request.id, **decision.to_json(), "edgewise": self.about}
 
     def route(self, messages: str | Sequence[Mapping[str, Any]], **constraints: Any) -> Decision:
         """Decide who answers a conversation, or one user message given as text.

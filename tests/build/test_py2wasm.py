@@ -40,16 +40,19 @@ def check_identical(requests: list[Request], engine: WasiEngine, reference: Core
         assert not differences(reference.decide(request), decision), request.id
 
 
+@pytest.mark.heavy
 @needs_python_3_11
 def test_it_decides_as_the_aot_build(engine, module_engine):
     check_identical(list(read_traffic(TRAFFIC)), engine, module_engine)
 
 
+@pytest.mark.heavy
 @needs_python_3_11
 def test_it_decides_real_prompts_as_the_aot_build(engine, module_engine):
     check_identical(sampled_requests(300, seed=4), engine, module_engine)
 
 
+@pytest.mark.heavy
 @needs_python_3_11
 def test_another_policy(engine):
     model = {"provider": "p", "price_in": 1, "price_out": 1, "context": 9000, "ttft_ms": 100}
@@ -62,6 +65,7 @@ def test_another_policy(engine):
     assert engine.decide(Request.parse({"text": "Hello"})).model == "only"
 
 
+@pytest.mark.heavy
 @needs_python_3_11
 def test_lines(engine):
     lines = [

@@ -9,7 +9,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from edgewise import __version__
 from edgewise.decision import Decision
 from edgewise.errors import NoFeasibleModelError
 from edgewise.request import Request
@@ -50,7 +49,7 @@ def route(
     request = _read_request(text, request_file, constraints)
     decision = router.decide(request)
     if as_json:
-        click.echo(json.dumps(as_dict(request, decision, router), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(router.to_json(request, decision), ensure_ascii=False, indent=2))
     else:
         _explain(decision)
 
@@ -74,17 +73,10 @@ def _route_batch(router: Router, batch: Path, given: dict[str, Any]) -> None:
     for read in read_traffic(batch):
         request = Request.parse({**read.model_dump(exclude_unset=True), **given}) if given else read
         try:
-            line = as_dict(request, router.decide(request), router)
+            line = router.to_json(request, router.decide(request))
         except NoFeasibleModelError as error:
             line = {"id": request.id, "error": {"message": str(error), "dropped": [list(one) for one in error.dropped]}}
         click.echo(json.dumps(line, ensure_ascii=False))
-
-
-def as_dict(request: Request, decision: Decision, router: Router) -> dict[str, Any]:
-    """The decision's whole JSON shape: with the request's id, and with what decided."""
-    engine = router.engine
-    made_by = {"version": __version__, "backend": engine.backend, "engine": engine.runtime}
-    return {"id": request.id, **decision.to_json(), "edgewise": made_by}
 
 
 def _explain(decision: Decision) -> None:

@@ -160,6 +160,8 @@ _CODE_NEIGHBOURS = "_{}=<>\\^~$@/0123456789"
 BEFORE_CODE = tuple(int(chr(byte) in _CODE_NEIGHBOURS) for byte in range(256))
 AFTER_CODE = tuple(int(chr(byte) in _CODE_NEIGHBOURS + "(") for byte in range(256))
 
+SYMBOLS = tuple(int(chr(byte) in "BCDFGHJKLMNPQRSTVWXZ") for byte in range(256))
+
 # Letters of scripts that say more than others count more when the text's script is chosen.
 _WEIGHTS = {"Hani": 5, "Jpan": 4, "Hang": 4, "Ethi": 3}
 WEIGHT_OF_SCRIPT = tuple(_WEIGHTS.get(script, 2) if script != "Zyyy" else 0 for script in SCRIPTS)
@@ -208,6 +210,7 @@ class LanguageTable(Record):
     large, so that words add up lane by lane: _BLOCK_GRAMS n-grams fit. `output`: one vector per language, `bias` the
     score it starts with.
     `sharpness`: by the bit length of the number of known n-grams, what turns score differences into odds.
+    `prior`: how much more often a language is met than the table was taught, in steps of ODDS.
     """
 
     marks: Annotated[U8, 2 * BUCKETS]
@@ -216,6 +219,7 @@ class LanguageTable(Record):
     output: Annotated[I8, len(LANGUAGES) * DIMENSIONS]
     bias: Annotated[I32, len(LANGUAGES)]
     sharpness: Annotated[I32, 16]
+    prior: Annotated[I32, len(LANGUAGES)]
 
 
 class LanguageScratch(Record):
@@ -373,6 +377,11 @@ def is_address(text: U8, at: int, end: int) -> bool:
     return at + 2 < end and text[at] == 0x3A and text[at + 1] == 0x2F and text[at + 2] == 0x2F
 
 
+def is_symbol(text: U8, at: int, end: int) -> bool:
+    """Whether a word is one capital consonant: a variable, a unit or a step of a drawing, not a word."""
+    return end - at == 1 and SYMBOLS[text[at]] == 1
+
+
 def touches_code(text: U8, at: int, end: int, start: int, stop: int) -> bool:
     """Whether the word `text[at : end]` of the line `text[start : stop]` is part of an identifier, address or call."""
     if at > start:
@@ -441,7 +450,9 @@ def read_line(text: U8, start: int, end: int, limit: int, scratch: LanguageScrat
         read = read_word(text, at, end, script, limit, scratch)
         after = read & _BITS_32
         letters = read >> 32
-        if letters == 0 or (script == LATIN and touches_code(text, at, after, start, end)):
+        if letters == 0 or (
+            script == LATIN and (is_symbol(text, at, after) or touches_code(text, at, after, start, end))
+        ):
             scratch.count = count
             scratch.code_bytes += after - at
         else:
@@ -649,9 +660,12 @@ def compare(table: LanguageTable, script: int, known: int, scratch: LanguageScra
     best = second = UNDETERMINED
     best_logit = second_logit = -(1 << 40)
     add_languages(table, script, known, scratch)
+    sharpness = table.sharpness[bit_length(known)]
+    prior_step = (known << 16) // max(1, sharpness)
     for index in range(first, stop):
         language = CANDIDATES[index]
-        logit = scratch.logits[language]
+        logit = scratch.logits[language] + table.prior[language] * prior_step
+        scratch.logits[language] = logit
         if logit > best_logit:
             second = best
             second_logit = best_logit
@@ -661,7 +675,6 @@ def compare(table: LanguageTable, script: int, known: int, scratch: LanguageScra
             second = language
             second_logit = logit
     inverse = 0x10000 // known
-    sharpness = table.sharpness[bit_length(known)]
     total = 0
     for index in range(first, stop):
         total += odds((best_logit - scratch.logits[CANDIDATES[index]]) * inverse >> 16, sharpness)

@@ -3,7 +3,6 @@
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,10 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edgewise import __version__
 from edgewise import request as requests
 from edgewise.errors import NoFeasibleModelError, RequestError
-from edgewise.router import Router
 from edgewise.server.access import AccessLog
 from edgewise.server.body import parse_json, read_body
 from edgewise.server.errors import HttpError, from_edgewise, from_starlette, internal
@@ -67,7 +64,7 @@ class Endpoints:
         router = self.live.router
         parsed = requests.Request.parse(data)
         decision = router.decide(parsed)
-        return JSONResponse({"id": parsed.id, **decision.to_json(), "edgewise": about(router)})
+        return JSONResponse(router.to_json(parsed, decision))
 
     async def models(self, _: Request) -> Response:
         """The models of the configuration, in the shape that clients of the OpenAI API read."""
@@ -79,12 +76,7 @@ class Endpoints:
 
     async def health(self, _: Request) -> Response:
         """That the server is up, and what decides in it."""
-        return JSONResponse({"status": "ok", "edgewise": about(self.live.router)})
-
-
-def about(router: Router) -> dict[str, Any]:
-    """What makes the decisions: as each of them says it."""
-    return {"version": __version__, "backend": router.engine.backend, "engine": router.engine.runtime}
+        return JSONResponse({"status": "ok", "edgewise": self.live.router.about})
 
 
 def _answering(handler: Handler) -> Handler:

@@ -13,6 +13,7 @@ export const MAX_BODY_BYTES = 16 * 1024 * 1024;
 /** What the bundle was built from. */
 export interface About {
   readonly version: string;
+  readonly model_version: string;
   readonly backend: string;
 }
 
