@@ -333,7 +333,7 @@ def test_reloads_that_wait_share_the_next_one(monkeypatch: pytest.MonkeyPatch) -
     made: list[int] = []
     holder = LiveRouter()
 
-    def make(_: object) -> Router:
+    def make(*_: object) -> Router:
         made.append(1)
         return holder.router
 
