@@ -10,7 +10,8 @@ import pytest
 import wasmtime
 
 from edgewise import hooks
-from edgewise.engine import ComponentEngine
+from edgewise.engine import ComponentEngine, PythonEngine
+from edgewise.observation import Observation
 from edgewise.request import Request
 from edgewise.traffic import read_traffic
 from edgewise_build import componentize, targets
@@ -220,3 +221,17 @@ def test_the_example_hook(tmp_path):
     found = [hooks.Candidate("mistral-large", 9, 1, 100), hooks.Candidate("gpt-4o-mini", 8, 50, 100)]
     assert list(hooks.rank(namespace["adjust"], VIEW, found)) == ["gpt-4o-mini", "mistral-large"]
     assert list(hooks.rank(namespace["adjust"], replace(VIEW, tenant="school"), found)) == ["gpt-4o-mini"]
+
+
+def test_observations_make_the_table_that_all_builds_make(built: bytes, default_policy: bytes, weights: bytes) -> None:
+    engines = [ComponentEngine(built, backend="componentize-py"), PythonEngine(weights)]
+    for engine in engines:
+        engine.load_policy(default_policy)
+        for outcome in ("ok", "ok", "rate_limited", "error", "timeout"):
+            assert engine.observe(
+                Observation(model="gpt-4o", region="us-east", outcome=outcome, ttft_ms=700, cost_usd=0.1, at_ms=10**12)
+            )
+        assert not engine.observe(Observation(model="nobody"))
+        assert engine.restore(engine.snapshot())
+        assert not engine.restore(b"")
+    assert len({engine.snapshot() for engine in engines}) == 1
