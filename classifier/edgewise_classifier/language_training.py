@@ -46,6 +46,13 @@ _LANGUAGE_WEIGHTS = {"en": 2.0, "ia": 0.7} | dict.fromkeys(
 )
 _FEWEST_SEEN = 4
 
+# Which languages prompts are really written in, beside an even share: natural logarithms.
+_PRIORS = (
+    dict.fromkeys(("es", "fr", "de", "pt", "it", "ru", "ja", "ar", "hi", "tr", "id", "vi", "pl", "nl"), 0.2)
+    | dict.fromkeys(("st", "ts", "tn", "rw", "ig", "ha", "lg", "sn", "mi", "ia"), -0.4)
+    | {"en": 1.2, "zh": 0.8, "yue": -0.5}
+)
+
 _collect = native(core.collect)
 _dominant = native(core.dominant_script)
 _mixed = native(core.mixed)
@@ -540,5 +547,7 @@ def train(data: Path, out: Path, *, samples: int = SAMPLES, seed: int = 1, progr
     _descend(texts, model, _TUNING_SAMPLES * samples // SAMPLES, (0.06, 0.001), seed + 100, progress, "codebooks")
     table = pack(model)
     calibrate(table, pack_texts(_pieces([sample for sample in everything if sample.held_out])))
+    for language, prior in _PRIORS.items():
+        table[0]["prior"][core.LANGUAGES.index(language)] = round(32 * prior)
     write_table(table.tobytes(), out)
     progress(f"{out}: {out.stat().st_size} bytes")

@@ -106,6 +106,9 @@ def test_a_sentence_of_each(name, text):
         ("en", "Why does this return None?\n```python\n" + CODE + "```\nPlease fix the function for me."),
         ("en", "what does os.path.join(a, b) do in Python"),
         ("en", r"Find the value of \frac{\sqrt{x}}{2} when $x^2 = 16$ and x is positive."),
+        ("en", "Let g(x) = 1 / (1 + x^{3/2}), what is g'(x) when x = 1?\nA. -0.375\nB. 0.5\nC. 1.5"),
+        ("en", r"Evaluate the sum \[\frac{1}{2^1} + \frac{2}{2^2} + \cdots\] and simplify."),
+        ("en", "Find the sum of $\\sum_{n=1}^{\\infty} \\frac{1}{n^2}$ with `math.fsum(x_i)` in Python"),
         ("en", "See https://beispiel.example/das/ist/nicht/deutsch for the details of this feature"),
         ("de", "Warum liefert diese Funktion None?\n" + CODE + "\nBitte korrigiere den Fehler."),
         ("ja", "この関数のバグを直してください。\n" + CODE),
@@ -115,6 +118,16 @@ def test_a_sentence_of_each(name, text):
 )
 def test_code_mathematics_and_addresses_are_not_a_language(name, text):
     assert language(text) == name
+
+
+@pytest.mark.parametrize(("name", "text"), [("en", "hello"), ("zh", "你好"), ("en", "set an alarm for 5 pm")])
+def test_where_little_is_said_frequent_languages_win(name, text):
+    assert language(text) == name
+
+
+@pytest.mark.parametrize("text", ["$" * 600, "\\(" * 300, "`a" * 300, "$a" * 300])
+def test_quotes_that_never_end(text):
+    assert 0 <= found(text).score <= 10000
 
 
 @pytest.mark.parametrize("text", [CODE, "x = y[i] + 3;", "{}();", "SELECT a_b FROM t_c WHERE d_e = 1;"])

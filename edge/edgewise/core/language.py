@@ -190,6 +190,7 @@ _RUN_LETTERS = 32
 _FIRST_RUN_WEIGHT = 5
 
 _LONGEST_WORD = 40
+_LONGEST_QUOTE = 160
 
 _HASH_STEP = 0x5BD1E995
 _HASH_START = 0x1B873593
@@ -433,13 +434,43 @@ def favour_own_words(scratch: LanguageScratch) -> None:
     scratch.votes[last] += min(scratch.run_letters, _RUN_LETTERS) * WEIGHT_OF_SCRIPT[last]
 
 
+def after_quoted_code(text: U8, at: int, end: int) -> int:
+    """Where the formula or the code that opens at `at`, by a dollar, a backslash or a backtick, ends; else `at`."""
+    byte = text[at]
+    end = min(end, at + _LONGEST_QUOTE)
+    stop = at + 1
+    if byte == 0x24 or (byte == 0x60 and (at == 0 or KIND_OF_BYTE[text[at - 1]] != _LETTER)):
+        while stop < end and text[stop] == byte:
+            stop += 1
+        opened = stop
+        while stop < end and text[stop] != byte:
+            stop += 1
+        if stop == end or stop == opened:
+            return at
+        while stop < end and text[stop] == byte:
+            stop += 1
+        return stop
+    if byte == 0x5C and stop < end and (text[stop] == 0x28 or text[stop] == 0x5B):
+        closing = text[stop] + (1 if text[stop] == 0x28 else 2)
+        while stop + 1 < end:
+            if text[stop] == 0x5C and text[stop + 1] == closing:
+                return stop + 2
+            stop += 1
+    return at
+
+
 def read_line(text: U8, start: int, end: int, limit: int, scratch: LanguageScratch) -> None:
     """Read the words of one line; those that touch code count as code."""
     at = start
     while at < end and scratch.count + 12 <= limit:
         byte = text[at]
         if byte < 0x80 and KIND_OF_BYTE[byte] != _LETTER:
-            at = after_address(text, at, end) if is_address(text, at, end) else at + 1
+            after = after_quoted_code(text, at, end)
+            if after == at and is_address(text, at, end):
+                after = after_address(text, at, end)
+            scratch.code_bytes += after - at
+            scratch.read_bytes += after - at
+            at = max(after, at + 1)
             continue
         decoded = decode(text, at, end)
         script = script_of(decoded >> 3) % _JOINER
@@ -469,14 +500,22 @@ def line_end(text: U8, at: int, end: int) -> int:
 
 
 def is_code_line(text: U8, start: int, end: int) -> bool:
-    """Whether a line reads as source code, LaTeX or markup: many of their marks for its letters."""
+    """Whether a line reads as source code, LaTeX or markup: many of their marks for its letters.
+
+    How many depends on how it ends: fewest after `;`, `{` or `}`, most where a sentence ends.
+    """
     letters = marks = 0
     previous = last = before = 0x20
-    for at in range(start, end):
+    at = start
+    while at < end:
         byte = text[at]
         kind = KIND_OF_BYTE[byte]
+        at += 1
         if kind == _LETTER:
             letters += 1
+        elif after_quoted_code(text, at - 1, end) >= at:
+            at = after_quoted_code(text, at - 1, end)
+            continue
         elif kind == _CODE_MARK:
             marks += 1
         elif (byte == 0x28 or byte == 0x5B) and KIND_OF_BYTE[previous] == _LETTER:
@@ -491,8 +530,12 @@ def is_code_line(text: U8, start: int, end: int) -> bool:
         marks += 2
     if last == 0x3A and before == 0x29:
         marks += 1
-    ends_as_code = last == 0x3B or last == 0x7B or last == 0x7D
-    return marks >= 2 and marks * (12 if ends_as_code else 5) >= letters
+    weight = 5
+    if last == 0x3B or last == 0x7B or last == 0x7D:
+        weight = 12
+    elif last == 0x3F or last == 0x2E:
+        weight = 1
+    return marks >= 2 and marks * weight >= letters
 
 
 def is_fence(text: U8, at: int, end: int) -> bool:
