@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from edgewise.core.language import LanguageTable
 from edgewise.core.layout import Weights
 from edgewise.core.types import offset_of
 from edgewise_build.checkout import MODEL
@@ -12,15 +11,18 @@ from edgewise_build.errors import BuildError
 def pack_weights(model: Path = MODEL) -> bytes:
     """The bytes of the `Weights` record. Raises BuildError where an artifact is missing or was made for other code."""
     from edgewise_classifier.artifact import weights_from_onnx
+    from edgewise_classifier.language import read_table
 
     for name in ("edgewise.onnx", "language.bin"):
         if not (model / name).exists():
             raise BuildError(f"{model / name} is missing: run `edgewise train`, or check out the repository again")
     try:
-        classifier = weights_from_onnx(model / "edgewise.onnx")
+        parts = {
+            "classifier": weights_from_onnx(model / "edgewise.onnx"),
+            "language": read_table(model / "language.bin"),
+        }
     except ValueError as error:
-        raise BuildError(f"{model / 'edgewise.onnx'}: {error}") from None
-    parts = {"classifier": classifier, "language": (model / "language.bin").read_bytes()[-LanguageTable.size :]}
+        raise BuildError(f"{model}: {error}") from None
     packed = bytearray(Weights.size)
     for name, part in parts.items():
         start = offset_of(Weights, name)

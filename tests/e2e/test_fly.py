@@ -20,7 +20,6 @@ import httpx
 import pytest
 
 from edgewise import Router
-from edgewise.cli.route import as_dict
 from edgewise.deploy import FlyApp
 from edgewise.deploy.context import BuildContext
 from edgewise.deploy.dockerfile import Instruction, Stage, command_of, health_command_of
@@ -139,7 +138,7 @@ def test_it_starts_is_healthy_decides_and_ends(image: Image) -> None:
         assert answer.status_code == 200
         router = Router()
         parsed = Request.parse(request)
-        assert answer.json() == as_dict(parsed, router.decide(parsed), router)
+        assert answer.json() == router.to_json(parsed, router.decide(parsed))
         server.send(signal.Signals[settings["kill_signal"]])
         assert server.wait() == 0
         assert not image.is_healthy(str(url.port))

@@ -20,7 +20,6 @@ from click.testing import CliRunner
 
 from edgewise import Config, Request, Router, load_config
 from edgewise.cli import main
-from edgewise.cli.route import as_dict
 from edgewise.deploy import fly_settings
 from edgewise.router import no_feasible_model
 from edgewise.server import MAX_BODY_BYTES, LiveRouter, create_app, live, run
@@ -74,7 +73,7 @@ def test_answers_as_the_command_line_does(client: httpx.Client, router: Router) 
             assert [(one["model"], one["text"]) for one in error["dropped"]] == expected.dropped
         else:
             assert response.status_code == 200, response.text
-            assert response.json() == as_dict(request, decision, router)
+            assert response.json() == router.to_json(request, decision)
 
 
 def test_no_feasible_model_says_why(client: httpx.Client) -> None:
