@@ -21,7 +21,7 @@ _FORMAT = 1
 _HEADER = struct.Struct("<4sIII16s")
 
 
-class LanguageFileError(Exception):
+class LanguageFileError(ValueError):
     """A file that is not a language table for this version of edgewise."""
 
 
