@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from edgewise import __version__
 from edgewise.errors import EngineError, RequestError
 from edgewise.percentiles import percentile
 from edgewise.request import Request
@@ -47,7 +46,7 @@ def test_answers_as_the_python_host(worker: Workerd, router: Router) -> None:
             assert [(one["model"], one["text"]) for one in answer["error"]["dropped"]] == expected.dropped
             continue
         assert status == 200, line
-        assert answer.pop("edgewise") == {"version": __version__, "backend": "aot", "engine": "workerd"}
+        assert answer.pop("edgewise") == {**router.about, "engine": "workerd"}
         assert answer == {"id": request.id, **decision.to_json()}, line
         assert list(answer) == ["id", *decision.to_json()]
 

@@ -257,7 +257,7 @@ def _add_zones(ask: Ask, scratch: ClassifierScratch) -> None:
 def _divide_zones(mass_floor: int, scratch: ClassifierScratch) -> None:
     """The mean of each zone, by mass, as inputs from -127 to 127."""
     for zone in range(ZONES):
-        mass = scratch.zones[zone * LANES + VALUES] + max(1, mass_floor)
+        mass = max(1, scratch.zones[zone * LANES + VALUES] + mass_floor)
         for lane in range(VALUES):
             total = min(mass, max(-mass, scratch.zones[zone * LANES + lane]))
             value = (VALUE_ONE * total + (mass >> 1)) // mass
