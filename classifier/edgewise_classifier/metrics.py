@@ -41,15 +41,30 @@ def auroc(labels: Array, scores: Array) -> float:
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
+def reliability(confidence: Array, correct: Array, bins: int = 10) -> list[dict[str, float]]:
+    """The bins of a reliability plot, those without rows left out: mean confidence, accuracy and number of rows."""
+    inside = [_bin(confidence, bins) == index for index in range(bins)]
+    return [
+        {
+            "confidence": float(np.mean(confidence[rows])),
+            "accuracy": float(np.mean(correct[rows])),
+            "n": int(rows.sum()),
+        }
+        for rows in inside
+        if rows.any()
+    ]
+
+
 def calibration_error(confidence: Array, correct: Array, bins: int = 10) -> float:
-    """The expected calibration error over bins of equal width."""
-    edges = np.minimum((confidence * bins).astype(int), bins - 1)
-    total = 0.0
-    for index in range(bins):
-        inside = edges == index
-        if inside.any():
-            total += float(np.mean(inside)) * abs(float(np.mean(confidence[inside])) - float(np.mean(correct[inside])))
-    return total
+    """The expected calibration error over bins of equal width (Naeini et al., AAAI 2015); nan without rows."""
+    found = reliability(confidence, correct, bins)
+    gaps = [each["n"] * abs(each["confidence"] - each["accuracy"]) for each in found]
+    return sum(gaps) / len(confidence) if found else float("nan")
+
+
+def _bin(confidence: Array, bins: int) -> Array:
+    numbers: Array = np.minimum((confidence * bins).astype(int), bins - 1)
+    return numbers
 
 
 def coverage_at(confidence: Array, correct: Array, precision: float) -> tuple[float, float]:
@@ -62,15 +77,30 @@ def coverage_at(confidence: Array, correct: Array, precision: float) -> tuple[fl
     return float(enough[-1] + 1) / len(order), float(confidence[order][enough[-1]])
 
 
-def interval(metric: Callable[..., float], *arrays: Array, samples: int = 500, seed: int = 0) -> tuple[float, float]:
-    """The 95% bootstrap interval of a metric over rows."""
+def abstention_curve(confidence: Array, correct: Array, points: int = 20) -> list[tuple[float, float]]:
+    """Coverage against precision: of the most confident share of rows, the share that is right."""
+    order = np.argsort(-confidence, kind="stable")
+    running = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    lasts = [max(1, round(len(order) * (point + 1) / points)) for point in range(points)] if len(order) else []
+    return [(last / len(order), float(running[last - 1])) for last in lasts]
+
+
+def intervals(
+    measure: Callable[[Array], dict[str, float]], rows: Array, samples: int = 500, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """The 95% percentile bootstrap interval of everything that `measure` says of rows, given by their indices."""
     rng = np.random.default_rng(seed)
-    size = len(arrays[0])
-    values = []
-    for _ in range(samples):
-        drawn = rng.integers(0, size, size)
-        values.append(metric(*(array[drawn] for array in arrays)))
-    if np.isnan(values).all():
-        return float("nan"), float("nan")
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    drawn = [measure(rng.choice(rows, len(rows))) for _ in range(samples)] if len(rows) else []
+    found = {}
+    for name in drawn[0] if drawn else ():
+        values = np.array([each[name] for each in drawn], float)
+        values = values[~np.isnan(values)]
+        low, high = np.percentile(values, [2.5, 97.5]) if len(values) else (float("nan"), float("nan"))
+        found[name] = (float(low), float(high))
+    return found
+
+
+def interval(metric: Callable[..., float], *arrays: Array, samples: int = 500, seed: int = 0) -> tuple[float, float]:
+    """The 95% percentile bootstrap interval of one metric over the rows of arrays."""
+    rows = np.arange(len(arrays[0]))
+    return intervals(lambda chosen: {"": metric(*(array[chosen] for array in arrays))}, rows, samples, seed)[""]

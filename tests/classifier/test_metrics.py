@@ -37,3 +37,31 @@ def test_intervals_hold_the_estimate():
     low, high = metrics.interval(metrics.accuracy, labels, predicted)
     assert low < 0.9 < high
     assert high - low < 0.1
+
+
+def test_reliability_says_what_each_bin_holds():
+    confidence, correct = np.array([0.05, 0.95, 0.97, 1.0]), np.array([0.0, 1.0, 1.0, 0.0])
+    assert metrics.reliability(confidence, correct) == [
+        {"confidence": 0.05, "accuracy": 0.0, "n": 1},
+        {"confidence": pytest.approx(0.9733, abs=1e-4), "accuracy": pytest.approx(2 / 3), "n": 3},
+    ]
+    assert np.isnan(metrics.calibration_error(np.zeros(0), np.zeros(0)))
+
+
+def test_the_abstention_curve_goes_from_the_surest_rows_to_all():
+    confidence, correct = np.array([0.6, 0.9, 0.7, 0.8]), np.array([0.0, 1.0, 0.0, 1.0])
+    assert metrics.abstention_curve(confidence, correct, points=2) == [(0.5, 1.0), (1.0, 0.5)]
+    assert metrics.abstention_curve(np.zeros(0), np.zeros(0)) == []
+
+
+def test_intervals_of_several_metrics_come_from_the_same_draws():
+    labels = np.array([0, 1] * 50)
+
+    def measure(chosen):
+        return {"share": float(np.mean(labels[chosen])), "twice": 2 * float(np.mean(labels[chosen])), "none": np.nan}
+
+    found = metrics.intervals(measure, np.arange(100))
+    assert found["share"][0] < 0.5 < found["share"][1]
+    assert found["twice"] == pytest.approx(tuple(2 * share for share in found["share"]))
+    assert np.isnan(found["none"]).all()
+    assert metrics.intervals(measure, np.zeros(0, int)) == {}
