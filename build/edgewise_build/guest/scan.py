@@ -10,7 +10,8 @@ import re
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, compress
+from operator import eq
 from typing import Any
 
 from edgewise.core import classifier, features
@@ -43,7 +44,6 @@ _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 _WORD_RUN = 63  # from this many letters on, an ideograph right behind a word is read as part of it
 
 _MAX_TOKENS = 20_000
-_BATCH = 256
 _ONES = sum(1 << (64 * lane) for lane in range(ASK_BYTES * 3))
 """A 1 in every lane of 64 bits."""
 
@@ -56,8 +56,15 @@ _STEP, _WORD, _PAIR, _SKIP = features._STEP, features._WORD, features._PAIR, fea
 _FIRST, _SHAPE_WORD, _GRAM = features._FIRST, features._SHAPE_WORD, features._GRAM
 
 
-def _kind(character: str) -> int:
-    return _class_of(_fold(ord(character)))
+class _Kinds(dict[str, int]):
+    """What each character is to the core: a space, a letter, a digit, a mark or an ideograph."""
+
+    def __missing__(self, character: str) -> int:
+        self[character] = kind = _class_of(_fold(ord(character)))
+        return kind
+
+
+_KINDS = _Kinds()
 
 
 def _ranges(kinds: list[int], *wanted: int) -> str:
@@ -124,23 +131,55 @@ class _Shapes(dict[int, int]):
         return shapes
 
 
+class _Folding(dict[int, int | None]):
+    """For `str.translate`: characters of some kinds, folded, and all others left out, but for line ends.
+
+    `digit` is what stands for every digit, where something does.
+    """
+
+    def __init__(self, *kinds: int, digit: str = "") -> None:
+        self._kinds, self._digit = kinds, digit
+        self[ord("\n")] = ord("\n")
+
+    def __missing__(self, character: int) -> int | None:
+        folded = _fold(character)
+        kind = _class_of(folded)
+        if kind == DIGIT and self._digit:
+            folded = ord(self._digit)
+        self[character] = found = folded if kind in self._kinds else None
+        return found
+
+
+_LETTERS = _Folding(LETTER, DIGIT)
+_SHAPED = _Folding(LETTER, DIGIT, digit="0")
+_SIGNS = _Folding(IDEOGRAPH)
+
+
+def _fold_all(tokens: list[str], folding: _Folding) -> list[str]:
+    """Each of some tokens, none with a line end in it, folded."""
+    return "\n".join(tokens).translate(folding).split("\n")
+
+
+class _Rows(dict[int, int]):
+    """The rows of the classifier's table as lanes, by slot, made when they are first asked for."""
+
+    def __init__(self, rows: I64) -> None:
+        self._values = struct.pack(f"<{len(rows)}q", *rows)  # a byte a lane
+        self._bias = pack([ROW_BIAS] * LANES)
+
+    def __missing__(self, slot: int) -> int:
+        spread = bytearray(4 * LANES)
+        spread[::4] = self._values[slot * LANES : slot * LANES + LANES]
+        self[slot] = row = int.from_bytes(spread, "little") - self._bias
+        return row
+
+
 class Table:
-    """The classifier's table as rows of lanes, made when they are first asked for."""
+    """The classifier's table: the rows of n-grams by their hashes."""
 
     def __init__(self, weights: ClassifierWeights) -> None:
-        self.fingerprints = bytes(weights.fingerprints)
-        self._values = struct.pack(f"<{len(weights.rows)}q", *weights.rows)  # a byte a lane
-        self._bias = pack([ROW_BIAS] * LANES)
-        self._rows: dict[int, int] = {}
-
-    def row_at(self, slot: int) -> int:
-        """The row that stands in a slot."""
-        row = self._rows.get(slot)
-        if row is None:
-            spread = bytearray(4 * LANES)
-            spread[::4] = self._values[slot * LANES : slot * LANES + LANES]
-            row = self._rows[slot] = int.from_bytes(spread, "little") - self._bias
-        return row
+        self._fingerprints = bytes(weights.fingerprints)
+        self._rows = _Rows(weights.rows)
 
     def row_of(self, hashed: int) -> int:
         """The row of an n-gram by its hash, 0 where the table does not know it."""
@@ -148,47 +187,54 @@ class Table:
         mixed ^= mixed >> 15
         mixed = (mixed * 0x85EBCA6B) & _MASK
         slot = (mixed * SLOTS) >> 32
-        return self.row_at(slot) if self.fingerprints[slot] == (mixed >> 4) & 0xFF else 0
+        return self._rows[slot] if self._fingerprints[slot] == (mixed >> 4) & 0xFF else 0
 
-    def rows_of(self, hashes: int, count: int) -> list[int]:
-        """The rows of `count` n-grams by their hashes, which stand in lanes of 64 bits: as `row_of` does for one."""
-        ones = _ONES & ((1 << (64 * count)) - 1)
+    def rows_of(self, hashes: int, count: int) -> list[tuple[int, int]]:
+        """Which of `count` n-grams the table knows, and their rows: as `row_of` does for one.
+
+        The hashes stand in lanes of 64 bits.
+        """
+        ones = _ones(count)
         mask = _MASK * ones
         mixed = (hashes * 0x9E3779B1) & mask
         mixed ^= (mixed >> 15) & mask
         mixed = (mixed * 0x85EBCA6B) & mask
         slots = memoryview((((mixed * SLOTS) >> 32) & mask).to_bytes(8 * count, "little")).cast("Q").tolist()
         marks = ((mixed >> 4) & (0xFF * ones)).to_bytes(8 * count, "little")[::8]
-        known = self.fingerprints
-        return [self.row_at(slot) if known[slot] == mark else 0 for slot, mark in zip(slots, marks, strict=True)]
+        known = map(eq, map(self._fingerprints.__getitem__, slots), marks)
+        rows = self._rows
+        return [(place, rows[slot]) for place, slot in compress(enumerate(slots), known)]
 
-    def sum_grams(self, texts: list[str], sizes: Sequence[int], skip: int = 0) -> Iterator[list[int]]:
-        """For each text and each size, the sum of the rows of all its runs of so many characters.
+    def sum_grams(self, texts: Sequence[str], sizes: Sequence[int], skip: int = 0) -> list[int]:
+        """For each text, the sum of the rows of all its runs of so many characters.
 
         Runs that end in the first `skip` characters do not count, runs that begin there do.
         """
-        for first in range(0, len(texts), _BATCH):
-            batch = texts[first : first + _BATCH]
-            joined = "".join(batch)
-            count = len(joined)
-            ones = _ONES & ((1 << (64 * count)) - 1)
-            mask = _MASK * ones
-            spread = bytearray(8 * count)
-            characters = joined.encode("utf-32-le")
-            for byte in range(3):
-                spread[byte::8] = characters[byte::4]
-            codes = lanes = int.from_bytes(spread, "little")
-            rows: dict[int, list[int]] = {}
-            for size in range(1, max(sizes) + 1):
-                if size > 1:
-                    lanes = ((lanes << 64) * _STEP + codes) & mask
-                if size in sizes:
-                    rows[size] = self.rows_of(lanes ^ (_GRAM[size - 1] * ones), count)
-            start = 0
-            for text in batch:
-                end = start + len(text)
-                yield [sum(rows[size][start + max(skip, size - 1) : end]) for size in sizes]
-                start = end
+        totals = [0] * len(texts)
+        places = list(chain.from_iterable(range(len(text)) for text in texts))
+        owners = list(chain.from_iterable([index] * len(text) for index, text in enumerate(texts)))
+        count = len(places)
+        ones = _ones(count)
+        mask = _MASK * ones
+        spread = bytearray(8 * count)
+        characters = "".join(texts).encode("utf-32-le")
+        for byte in range(3):
+            spread[byte::8] = characters[byte::4]
+        codes = lanes = int.from_bytes(spread, "little")
+        for size in range(1, max(sizes) + 1):
+            if size > 1:
+                lanes = ((lanes << 64) * _STEP + codes) & mask
+            if size in sizes:
+                first = max(skip, size - 1)
+                for at, row in self.rows_of(lanes ^ (_GRAM[size - 1] * ones), count):
+                    if places[at] >= first:
+                        totals[owners[at]] += row
+        return totals
+
+
+def _ones(count: int) -> int:
+    """A 1 in each of `count` lanes of 64 bits."""
+    return _ONES & ((1 << (64 * count)) - 1)
 
 
 def _chain(characters: str) -> int:
@@ -215,14 +261,8 @@ class _Marks(dict[str, int]):
         return row
 
 
-_Entry = tuple[int, int, int]
-
-
-class _Tokens(dict[str, _Entry]):
-    """What each token adds to the sums, the same without its runs of 3 and more characters, and a word's hash.
-
-    In place of the hash stands -1 where a token is no word.
-    """
+class _Tokens(dict[str, tuple[int, int]]):
+    """What each token adds to the sums, its grams left out, and a word's hash; -1 where a token is no word."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -230,60 +270,78 @@ class _Tokens(dict[str, _Entry]):
 
     def learn(self, tokens: Iterable[str]) -> None:
         """Make the entries of all tokens that have none."""
-        if len(self) >= _MAX_TOKENS:
-            self.clear()
-        words, ideographs = [], []
-        for token in {token for token in tokens if token not in self}:
-            kind = _kind(token[0])
-            if kind in (LETTER, DIGIT):
-                words.append(token)
-            elif kind == IDEOGRAPH:
-                ideographs.append(token)
-            else:
-                row = sum(map(self.marks.__getitem__, _mark_pairs(token)))
-                self[token] = row, row, -1
+        words, ideographs, marks = _new_by_kind(tokens, self)
         if words:
             self._learn_words(words)
         if ideographs:
-            self._learn_ideographs(ideographs)
+            signs = [_START + signs for signs in _fold_all(ideographs, _SIGNS)]
+            for token, row in zip(ideographs, self._table.sum_grams(signs, (1, 2), len(_START)), strict=True):
+                self[token] = row, -1
+        for token in marks:
+            self[token] = sum(map(self.marks.__getitem__, _mark_pairs(token))), -1
 
     def _learn_words(self, tokens: list[str]) -> None:
-        edged = []
-        hashes = []
-        for token in tokens:
-            letters = [_fold(ord(character)) for character in token if _kind(character) in (LETTER, DIGIT)]
-            shapes = [48 if _class_of(letter) == DIGIT else letter for letter in letters]
-            edged.append(f" {''.join(map(chr, shapes))} ")
-            word = _hash_word(letters)
-            hashes.append((word, _hash_word(shapes) if 48 in shapes else word))
-        grams = self._table.sum_grams(edged, (3, 4, 5))
-        for token, (word, shape), rows in zip(tokens, hashes, grams, strict=True):
-            whole = self._table.row_of(word ^ _WORD)
-            if shape != word or any(_kind(character) == DIGIT for character in token):
-                whole += self._table.row_of(shape ^ _SHAPE_WORD)
-            self[token] = sum(rows) + whole, whole, shape
+        words, shapes = _fold_all(tokens, _LETTERS), _fold_all(tokens, _SHAPED)
+        hashes = list(map(_hash_word, words))
+        rows = [0] * len(tokens)
+        for place, row in self._table.rows_of(_lanes_of(hashes) ^ (_WORD * _ones(len(hashes))), len(hashes)):
+            rows[place] = row
+        for index, shape in enumerate(shapes):
+            if "0" in shape:
+                hashes[index] = _hash_word(shape)
+                rows[index] += self._table.row_of(hashes[index] ^ _SHAPE_WORD)
+        self.update(zip(tokens, zip(rows, hashes, strict=True), strict=True))
 
-    def _learn_ideographs(self, tokens: list[str]) -> None:
-        folded = [_START + "".join(map(chr, map(_fold, map(ord, _ideographs(token))))) for token in tokens]
-        for token, rows in zip(tokens, self._table.sum_grams(folded, (1, 2, 3, 4), len(_START)), strict=True):
-            self[token] = sum(rows), rows[0] + rows[1], -1
+
+class _Grams(dict[str, int]):
+    """What each token adds to the sums by its grams: runs of 3 and more characters, which count near a turn's ends."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def learn(self, tokens: Iterable[str]) -> None:
+        """Make the entries of all tokens that have none."""
+        words, ideographs, marks = _new_by_kind(tokens, self)
+        if words:
+            edged = [f" {shape} " for shape in _fold_all(words, _SHAPED)]
+            self.update(zip(words, self._table.sum_grams(edged, (3, 4, 5)), strict=True))
+        if ideographs:
+            signs = [_START + signs for signs in _fold_all(ideographs, _SIGNS)]
+            self.update(zip(ideographs, self._table.sum_grams(signs, (3, 4), len(_START)), strict=True))
+        self.update(dict.fromkeys(marks, 0))
+
+
+def _new_by_kind(tokens: Iterable[str], known: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """Those tokens that are not known yet, each once: words, ideographs, and marks or spaces. Forgets when full."""
+    if len(known) >= _MAX_TOKENS:
+        known.clear()
+    new: tuple[list[str], list[str], list[str]] = [], [], []
+    for token in {token for token in tokens if token not in known}:
+        kind = _KINDS[token[0]]
+        new[0 if kind in (LETTER, DIGIT) else 1 if kind == IDEOGRAPH else 2].append(token)
+    return new
 
 
 _START = "\0\0\0"
 """Before the first of ideographs in a row: their runs begin with nothing."""
 
 
-def _hash_word(letters: list[int]) -> int:
+def _hash_word(letters: str) -> int:
     value = 0
-    for letter in letters:
+    for letter in map(ord, letters):
         value = ((value ^ letter) * _STEP) & _MASK
     return value
+
+
+def _lanes_of(hashes: list[int]) -> int:
+    """Hashes as lanes of 64 bits."""
+    return int.from_bytes(struct.pack(f"<{len(hashes)}Q", *hashes), "little")
 
 
 def _ideographs(token: str) -> str:
     """A token of ideographs without the spaces behind it."""
     end = len(token)
-    while _kind(token[end - 1]) != IDEOGRAPH:
+    while _KINDS[token[end - 1]] != IDEOGRAPH:
         end -= 1
     return token[:end]
 
@@ -292,7 +350,7 @@ def _mark_pairs(token: str) -> Iterator[str]:
     """Each mark of a token with the one before it."""
     before = ""
     for character in token:
-        if character == "\n" or _kind(character) == MARK:
+        if character == "\n" or _KINDS[character] == MARK:
             yield before + character
             before = character
 
@@ -349,6 +407,7 @@ class Scanner:
     def __init__(self, weights: ClassifierWeights) -> None:
         self._table = Table(weights)
         self._tokens = _Tokens(self._table)
+        self._grams = _Grams(self._table)
         self._shapes = _Shapes()
         self._unpack = Unpacker(LANES)
         self._sums: list[int] | None = None
@@ -398,10 +457,13 @@ class Scanner:
             across = bisect_left(ends, change)  # the token in which, or at whose end, something changes
             if first < across:
                 start = ends[first - 1] if first else 0
-                run, part = turn.run_at(start), 0 if turn.reads_grams(start) else 1
-                entries = [self._tokens[token] for token in tokens[first:across]]
-                sums[run] += sum([entry[part] for entry in entries])
-                words += [word for _, _, word in entries if word >= 0]
+                run, part = turn.run_at(start), tokens[first:across]
+                entries = [self._tokens[token] for token in part]
+                sums[run] += sum([row for row, _ in entries])
+                words += [word for _, word in entries if word >= 0]
+                if turn.reads_grams(start):
+                    self._grams.learn(part)
+                    sums[run] += sum([self._grams[token] for token in part])
                 runs.append((len(words), run))
                 first = across
             if first == across < len(tokens):
@@ -415,7 +477,7 @@ class Scanner:
     ) -> None:
         """Add a token in which a run ends, or grams stop or start to count: character by character."""
         start = end - len(token)
-        kind = _kind(token[0])
+        kind = _KINDS[token[0]]
         if kind == IDEOGRAPH:
             context = _START
             for place, character in enumerate(_ideographs(token), start):
@@ -424,19 +486,19 @@ class Scanner:
                     sums[turn.run_at(place)] += self._table.row_of(_chain(context[-size:]) ^ _GRAM[size - 1])
         elif kind in (LETTER, DIGIT):
             end = self._add_grams(token, start, turn, sums)
-            _, whole, word = self._tokens[token]
+            whole, word = self._tokens[token]
             sums[turn.run_at(end)] += whole
             words.append(word)
             runs.append((len(words), turn.run_at(end)))
         else:
-            places = [start + at for at, mark in enumerate(token) if mark == "\n" or _kind(mark) == MARK]
+            places = [start + at for at, mark in enumerate(token) if mark == "\n" or _KINDS[mark] == MARK]
             for place, marks in zip(places, _mark_pairs(token), strict=True):
                 sums[turn.run_at(place)] += self._tokens.marks[marks]
 
     def _add_grams(self, token: str, start: int, turn: _Turn, sums: list[int]) -> int:
         """Add the runs of characters of a word; gives the place where it ends."""
         word = token
-        while _kind(word[-1]) == SPACE:
+        while _KINDS[word[-1]] == SPACE:
             word = word[:-1]
         edged = " "
         for place, character in enumerate([*word, " "], start):
@@ -458,9 +520,9 @@ class Scanner:
         count = len(words)
         everywhere = (1 << (64 * count)) - 1
         ones = _ONES & everywhere
-        lanes = int.from_bytes(struct.pack(f"<{count}Q", *words), "little")
+        lanes = _lanes_of(words)
         for distance, factor, salt in ((1, 31, _PAIR), (2, 37, _SKIP)):
             earlier = (lanes << (64 * distance)) & everywhere
             pairs = ((earlier * factor + lanes) & (_MASK * ones)) ^ (salt * ones)
-            for run, row in zip(run_of_word, self._table.rows_of(pairs, count), strict=True):
-                sums[run] += row
+            for place, row in self._table.rows_of(pairs, count):
+                sums[run_of_word[place]] += row
