@@ -1,5 +1,6 @@
 """The live table in words: what was observed of each model in each region, read out of a snapshot."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgewise.core.endpoints import HEALTH, TOKENS_PER_S_SCALE, TTFT_SCALE, Endpoint, health
@@ -37,13 +38,17 @@ def read_snapshot(snapshot: bytes, models: list[str], regions: list[str], at_ms:
     if not snapshot:
         return []
     now = at_ms or Live.from_bytes(snapshot).latest_at
-    places = [(region, model) for region in ("", *sorted(regions)) for model in sorted(models)]
     found = []
-    for index, (region, model) in enumerate(places):
-        start = Live.size + index * Endpoint.size
+    for (model, region), start in endpoint_places(models, regions).items():
         if any(snapshot[start : start + Endpoint.size]):
             found.append(_describe(model, region, Endpoint.from_bytes(snapshot, start), now))
     return sorted(found, key=lambda one: (one.model, one.region))
+
+
+def endpoint_places(models: Iterable[str], regions: Iterable[str]) -> dict[tuple[str, str], int]:
+    """Where the record of each model in each region begins in a snapshot, for the names of the policy."""
+    places = [(model, region) for region in ("", *sorted(regions)) for model in sorted(models)]
+    return {place: Live.size + index * Endpoint.size for index, place in enumerate(places)}
 
 
 def _describe(model: str, region: str, endpoint: Endpoint, now: int) -> LiveEndpoint:

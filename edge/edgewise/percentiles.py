@@ -1,7 +1,7 @@
 """Percentiles of measured times, and how sure the median is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -11,6 +11,16 @@ def percentile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     rank = math.ceil(round(len(ordered) * share, 6))  # 100 * 0.07 is a little more than 7
     return ordered[max(0, rank - 1)]
+
+
+def percentile_of_counts(counts: Mapping[int, int], share: float) -> int:
+    """The same of values that are given by how often each occurs; 0 for no values."""
+    rank = math.ceil(round(sum(counts.values()) * share, 6))
+    for value in sorted(counts):
+        rank -= counts[value]
+        if rank <= 0:
+            return value
+    return 0
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:

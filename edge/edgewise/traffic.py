@@ -1,11 +1,14 @@
 """Traffic files: requests as JSON, one per line, read lazily with errors that name file and line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from edgewise.errors import RequestError
 from edgewise.request import Request
+
+T = TypeVar("T")
 
 
 def read_traffic(path: Path) -> Iterator[Request]:
@@ -18,8 +21,13 @@ def read_traffic(path: Path) -> Iterator[Request]:
 
 def parse_request(text: str, name: str, line: int = 1) -> Request:
     """The request in JSON that begins at a line of the named file. Raises RequestError naming file and line."""
+    return parse_json(text, name, line, Request.parse)
+
+
+def parse_json(text: str, name: str, line: int, parse: Callable[[Any], T]) -> T:
+    """What `parse` makes of the JSON that begins at a line of the named file. Raises RequestError as `parse` does."""
     try:
-        return Request.parse(json.loads(text))
+        return parse(json.loads(text))
     except json.JSONDecodeError as error:
         place = f"{name}:{line + error.lineno - 1}"
         raise RequestError(f"{place}: not JSON: {error.msg} at column {error.colno}") from None
