@@ -28,7 +28,7 @@ from edgewise.config_errors import Problem, ProblemsError, suggest
 from edgewise.core.labels import CLUSTERS, DOMAINS, NEEDS, OBJECTIVES, TASKS, TIERS
 from edgewise.core.language import LANGUAGES
 from edgewise.core.layout import MAX_MODELS, MAX_REGIONS, MAX_TENANTS
-from edgewise.core.policy import CHAIN_LENGTH, DIFFICULTY_BANDS
+from edgewise.core.policy import CHAIN_LENGTH, DIFFICULTY_BANDS, LENGTH_BANDS, PROMPT_TOKENS
 from edgewise.money import price_per_token
 from edgewise.toml_lines import Path
 
@@ -150,6 +150,11 @@ def _read_threshold(value: Any) -> Decimal | Literal["never"]:
 
 def _read_factors(kind: str, names: tuple[str, ...], value: dict[str, Any]) -> dict[str, Decimal]:
     """A table of factors from 0 to 1, by name or `default`."""
+    _check_names(kind, names, value)
+    return {name: _read_share(one, (name,)) for name, one in value.items()}
+
+
+def _check_names(kind: str, names: tuple[str, ...], value: dict[str, Any]) -> None:
     problems = [
         Problem((name,), f"unknown {kind} {json.dumps(name)}; {suggest(name, (*names, 'default'))}")
         for name in value
@@ -157,7 +162,6 @@ def _read_factors(kind: str, names: tuple[str, ...], value: dict[str, Any]) -> d
     ]
     if problems:
         raise ProblemsError(problems)
-    return {name: _read_share(one, (name,)) for name, one in value.items()}
 
 
 def _or_table(kind: Any, read: Callable[[Any, ValidatorFunctionWrapHandler], Any]) -> GetPydanticSchema:
@@ -171,10 +175,32 @@ def _read_languages(value: Any, as_list: ValidatorFunctionWrapHandler) -> Any:
     return _read_factors("language", LANGUAGES[1:], value) if isinstance(value, dict) else as_list(value)
 
 
-def _read_domains(value: Any) -> dict[str, Decimal]:
+def _read_domains(value: Any) -> dict[str, _Bands]:
+    """A table of what is added to quality, by name or `default`, as numbers for every size of the prompt."""
     if not isinstance(value, dict):
         raise ValueError("not a table")
-    return _read_factors("domain", DOMAINS, value)
+    _check_names("domain", DOMAINS, value)
+    return {name: _read_offsets(one, (name,)) for name, one in value.items()}
+
+
+def _read_offsets(value: Any, path: Path) -> _Bands:
+    if not isinstance(value, list | tuple):
+        return (_read_offset(value, path),) * LENGTH_BANDS
+    if len(value) != LENGTH_BANDS:
+        sizes = ", ".join(str(tokens) for tokens in PROMPT_TOKENS)
+        problem = f"{len(value)} numbers; write {LENGTH_BANDS}, for prompts of {sizes} tokens"
+        raise ProblemsError([Problem(path, problem)])
+    return tuple(_read_offset(one, (*path, index)) for index, one in enumerate(value))
+
+
+def _read_offset(value: Any, path: Path) -> Decimal:
+    try:
+        number = _read_number(value)
+        if not -1 <= number <= 1:
+            raise ValueError("not between -1 and 1")
+    except ValueError as error:
+        raise ProblemsError([Problem(path, f"{_shown(value)} is {error}; write what is added to quality")]) from None
+    return number
 
 
 def _read_milliseconds(value: Any, as_number: ValidatorFunctionWrapHandler) -> Any:
@@ -247,6 +273,18 @@ _LANGUAGES_SCHEMA: JsonSchemaValue = {
         _factors_schema(LANGUAGES[1:]),
     ]
 }
+_OFFSET_SCHEMA: JsonSchemaValue = {"type": "number", "minimum": -1, "maximum": 1}
+_OFFSETS_SCHEMA: JsonSchemaValue = {
+    "anyOf": [
+        _OFFSET_SCHEMA,
+        {"type": "array", "items": _OFFSET_SCHEMA, "minItems": LENGTH_BANDS, "maxItems": LENGTH_BANDS},
+    ]
+}
+_DOMAINS_SCHEMA: JsonSchemaValue = {
+    "type": "object",
+    "properties": dict.fromkeys((*DOMAINS, "default"), _OFFSETS_SCHEMA),
+    "additionalProperties": False,
+}
 _MILLISECONDS_SCHEMA: JsonSchemaValue = {"type": "integer", "minimum": 0, "maximum": MAX_TTFT_MS}
 _BY_REGION_SCHEMA: JsonSchemaValue = {
     "anyOf": [
@@ -264,7 +302,7 @@ Languages = Annotated[
     _or_table(Annotated[tuple[Language, ...], Field(min_length=1)], _read_languages),
     WithJsonSchema(_LANGUAGES_SCHEMA),
 ]
-Domains = Annotated[dict[str, Decimal], PlainValidator(_read_domains), WithJsonSchema(_factors_schema(DOMAINS))]
+Domains = Annotated[dict[str, _Bands], PlainValidator(_read_domains), WithJsonSchema(_DOMAINS_SCHEMA)]
 Peak = Annotated[
     tuple[int, int],
     PlainValidator(_read_peak),
@@ -327,7 +365,9 @@ class ModelConfig(_Table):
         " multiplied with, 0 to 1; without it, all languages",
     )
     domains: Domains = Field(
-        default={}, description="a table of domains and default with what its quality is multiplied with, 0 to 1"
+        default={},
+        description="a table of domains and default with what is added to its quality, -1 to 1: a number, or four for"
+        " prompts of 16, 64, 256 and 1024 tokens",
     )
     regions: tuple[Name, ...] = Field(
         default=(), description="a list of the regions, out of policy.regions, that it is served in"
@@ -359,6 +399,11 @@ class ModelConfig(_Table):
     def ttft_in(self, region: str | None) -> int:
         """The usual time to the first token in a region, in milliseconds."""
         return _in_region(self.ttft_ms, region)
+
+    def offsets_in(self, domain: str) -> tuple[Decimal, ...]:
+        """What is added to the quality in a domain, at each of PROMPT_TOKENS."""
+        nothing = (Decimal(0),) * LENGTH_BANDS
+        return self.domains.get(domain, self.domains.get("default", nothing))
 
     def cost(self, input_tokens: int, output_tokens: int) -> int:
         """The price of an answer in picodollars."""

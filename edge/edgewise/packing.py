@@ -27,6 +27,7 @@ from edgewise.core.policy import (
     CHAIN_LENGTH,
     DIFFICULTY_BANDS,
     FACTOR_ONE,
+    LENGTH_BANDS,
     MAX_POLICY_BYTES,
     NO_MODEL,
     POLICY_MAGIC,
@@ -207,7 +208,8 @@ def _pack_model(name: str, config: ModelConfig, numbering: _Numbering, strings: 
     for index, code in enumerate(LANGUAGES):
         model.languages[index] = _language_factor(config, code)
     for index, domain in enumerate(DOMAINS):
-        model.domain_losses[index] = FACTOR_ONE - _factor(config.domains, domain, Decimal(1))
+        for band, offset in enumerate(config.offsets_in(domain)):
+            model.domain_offsets[index * LENGTH_BANDS + band] = _score(offset)
     for task, label in enumerate(TASKS):
         for band, quality in enumerate(config.quality[label]):
             model.quality[task * DIFFICULTY_BANDS + band] = _score(quality)

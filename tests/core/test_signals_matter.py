@@ -33,7 +33,12 @@ CASES: dict[str, tuple[Scene, dict[str, Any], dict[str, Any]]] = {
         {"task": "creative"},
         {"task": "code"},
     ),
-    "domain": (scene(hobbled(domains={"law": 0.4})), {"domain": "history"}, {"domain": "law"}),
+    "domain": (scene(hobbled(domains={"law": -0.5})), {"domain": "history"}, {"domain": "law"}),
+    "size of the prompt": (
+        scene(hobbled(domains={"default": [0, 0, -0.5, -0.5]})),
+        {"input_tokens": 64},
+        {"input_tokens": 256},
+    ),
     "difficulty": (scene(HARD_ONLY), {"difficulty": 0}, {"difficulty": SCORE_ONE}),
     "code": (
         scene({"coder": {"quality": {"default": 0.48, "code": 0.9}}, "writer": {}}),

@@ -102,6 +102,8 @@ class Scene:
         for other in range(len(TASKS)):
             decision.task_scores[other] = SCORE_ONE if other == task else 0
         decision.domain = DOMAINS.index(given.pop("domain", "general"))
+        for other in range(len(DOMAINS)):
+            self.core.memory.scores.domain[other] = SCORE_ONE if other == decision.domain else 0
         decision.language = LANGUAGES.index(given.pop("language", "en"))
         values = {"input_tokens": 1_000, "output_tokens": 500, "domain_score": SCORE_ONE, "language_score": SCORE_ONE}
         values |= dict.fromkeys(("code", "difficulty", "recency", "harm", "jailbreak", "pii", "abstained"), 0)

@@ -7,7 +7,7 @@ names in `edge/wit/`: the compiled component reads and writes them in place.
 from typing import Annotated
 
 from edgewise.core.classifier import ClassifierScratch, ClassifierWeights, Scores
-from edgewise.core.labels import TASK_COUNT
+from edgewise.core.labels import DOMAIN_COUNT, TASK_COUNT
 from edgewise.core.language import LanguageResult, LanguageScratch, LanguageTable
 from edgewise.core.transcript import Ask
 from edgewise.core.types import I16, I32, I64, U16, Record, Records, Span, i32, i64, offset_of, u8, u16, u32
@@ -150,6 +150,11 @@ class Scene(Record):
     tasks: Annotated[I32, TASK_COUNT]
     weights: Annotated[I32, TASK_COUNT]
     weight: i32
+    domain_count: i32
+    domains: Annotated[I32, DOMAIN_COUNT]
+    domain_weights: Annotated[I32, DOMAIN_COUNT]
+    domain_weight: i32
+    length_part: i32
 
 
 class Spending(Record):

@@ -8,9 +8,12 @@ from edgewise.core.layout import MAX_ENDPOINTS, MAX_MODELS, MAX_REGIONS, MAX_TEN
 from edgewise.core.types import I16, I64, U8, U16, Record, Records, Span, i16, i32, i64, u8, u16, u32
 
 POLICY_MAGIC = 0x50574445
-POLICY_VERSION = 2
+POLICY_VERSION = 3
 DIFFICULTY_BANDS = 4
 """Quality is configured at difficulties 0, 1/3, 2/3 and 1, and interpolated in between."""
+PROMPT_TOKENS = (16, 64, 256, 1024)
+LENGTH_BANDS = len(PROMPT_TOKENS)
+"""What a domain adds to the quality is configured at these prompt sizes, and interpolated in between."""
 MAX_POLICY_BYTES = 640 * 1024
 LANGUAGE_SLOTS = 128
 FACTOR_ONE = 200
@@ -26,9 +29,9 @@ class Model(Record):
     """One model of the catalogue. Prices in picodollars a token; quality from 0 to SCORE_ONE, by task and then by band.
 
     `regions`: one bit a region of the policy. `languages`: what the quality is multiplied with, by index into
-    LANGUAGES, out of FACTOR_ONE; 0 is a language that the model does not know. `domain_losses`: by index into DOMAINS,
-    what is lost of the quality, out of FACTOR_ONE. `shift_to`: who takes what this model is too slow for; NO_MODEL: the
-    next best.
+    LANGUAGES, out of FACTOR_ONE; 0 is a language that the model does not know. `domain_offsets`: by index into DOMAINS
+    and then by PROMPT_TOKENS, what is added to the quality, out of SCORE_ONE. `shift_to`: who takes what this model is
+    too slow for; NO_MODEL: the next best.
     """
 
     name: Span
@@ -43,7 +46,7 @@ class Model(Record):
     shift_to: i16
     abilities: u8
     languages: Annotated[U8, LANGUAGE_SLOTS]
-    domain_losses: Annotated[U8, DOMAIN_COUNT]
+    domain_offsets: Annotated[I16, DOMAIN_COUNT * LENGTH_BANDS]
     quality: Annotated[U16, TASK_COUNT * DIFFICULTY_BANDS]
 
 

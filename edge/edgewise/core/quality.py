@@ -1,9 +1,9 @@
-"""The quality to expect of each model's answer: by task, difficulty, domain and language."""
+"""The quality to expect of each model's answer: by task and difficulty, domain and size of the prompt, and language."""
 
-from edgewise.core.labels import SCORE_ONE, TASK_COUNT, TASKS
+from edgewise.core.labels import DOMAIN_COUNT, SCORE_ONE, TASK_COUNT, TASKS
 from edgewise.core.language import UNDETERMINED
 from edgewise.core.layout import Memory
-from edgewise.core.policy import DIFFICULTY_BANDS, FACTOR_ONE, Model, Policy
+from edgewise.core.policy import DIFFICULTY_BANDS, FACTOR_ONE, LENGTH_BANDS, PROMPT_TOKENS, Model, Policy
 
 CODE = TASKS.index("code")
 
@@ -30,6 +30,27 @@ def read_quality_signals(policy: Policy, memory: Memory) -> None:
             _add_task(task, score, memory)
     if scene.task_count == 0:
         _add_task(decision.task, 1, memory)
+    _read_domains(memory)
+
+
+def _read_domains(memory: Memory) -> None:
+    """Which domains the request may be of, and between which two sizes its prompt lies."""
+    scene = memory.scene
+    tokens = max(PROMPT_TOKENS[0], min(memory.decision.input_tokens, PROMPT_TOKENS[LENGTH_BANDS - 1]))
+    band = 0
+    while band < LENGTH_BANDS - 2 and tokens >= PROMPT_TOKENS[band + 1]:
+        band += 1
+    shorter = PROMPT_TOKENS[band]
+    scene.length_part = (tokens - shorter) * SCORE_ONE // (PROMPT_TOKENS[band + 1] - shorter)
+    scene.domain_count = 0
+    scene.domain_weight = 0
+    for domain in range(DOMAIN_COUNT):
+        score = memory.scores.domain[domain]
+        if score >= _NEGLIGIBLE_SCORE:
+            scene.domains[scene.domain_count] = domain * LENGTH_BANDS + band
+            scene.domain_weights[scene.domain_count] = score
+            scene.domain_weight += score
+            scene.domain_count += 1
 
 
 def _add_task(task: int, weight: int, memory: Memory) -> None:
@@ -51,20 +72,28 @@ def effective_difficulty(policy: Policy, memory: Memory) -> int:
 def expected_quality(model: Model, memory: Memory) -> int:
     """The quality to expect, 0 to SCORE_ONE: over the tasks that the request may be, at its difficulty.
 
-    Less in a domain or a language in which the model is weaker.
+    More or less by the domains that it may be of, at the size of its prompt; less in a language in which the model is
+    weaker.
     """
     scene = memory.scene
-    decision = memory.decision
     total = 0
     for index in range(scene.task_count):
         at = scene.tasks[index]
         low = model.quality[at]
         high = model.quality[at + 1]
         total += scene.weights[index] * (low + (high - low) * scene.part // SCORE_ONE)
-    quality = total // scene.weight
-    loss = model.domain_losses[decision.domain]
-    if loss > 0:
-        quality -= quality * min(loss, FACTOR_ONE) * decision.domain_score // (FACTOR_ONE * SCORE_ONE)
+    quality = max(0, min(SCORE_ONE, total // scene.weight + _domain_offset(model, memory)))
     if scene.language >= 0:
         quality = quality * min(model.languages[scene.language], FACTOR_ONE) // FACTOR_ONE
     return quality
+
+
+def _domain_offset(model: Model, memory: Memory) -> int:
+    scene = memory.scene
+    total = 0
+    for index in range(scene.domain_count):
+        at = scene.domains[index]
+        low = model.domain_offsets[at]
+        high = model.domain_offsets[at + 1]
+        total += scene.domain_weights[index] * (low + (high - low) * scene.length_part // SCORE_ONE)
+    return total // max(1, scene.domain_weight)
