@@ -1,6 +1,4 @@
-"""The language table's file, its coding, and its evaluation."""
-
-import json
+"""The language table's file and its coding."""
 
 import pytest
 
@@ -9,9 +7,7 @@ from edgewise_classifier.language import (
     MODEL,
     CoreIdentifier,
     LanguageFileError,
-    evaluate_language,
     read_table,
-    same,
     write_table,
 )
 from edgewise_classifier.language_corpus import plain
@@ -66,32 +62,6 @@ def test_compiled_and_plain_python_agree():
         found = compiled(text)
         assert (found.language, found.score) == (LANGUAGES[result.language], result.score)
         assert (found.runner_up, found.code) == (LANGUAGES[result.runner_up], result.code)
-
-
-def test_groups():
-    assert same("hr", "sr")
-    assert same("nb", "da")
-    assert same("en", "en")
-    assert not same("hr", "sl")
-    assert not same("da", "id")
-
-
-def test_evaluation_counts_by_length_language_and_group(tmp_path):
-    rows = [
-        {"lang": "de", "text": "wo bist du"},
-        {"lang": "fr", "text": "je voudrais réserver une table pour deux personnes ce soir, s'il vous plaît"},
-        {"lang": "und", "text": "12"},
-        {"lang": "not a language", "text": "skipped"},
-    ]
-    (tmp_path / "tatoeba_laser.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    for source in ("bigcodebench_hard", "human_eval", "math500", "mt_bench"):
-        (tmp_path / f"{source}.jsonl").write_text(json.dumps({"text": "Write a short poem about the sea."}))
-    report = evaluate_language(tmp_path, baselines=["fastText lid.176.ftz"])
-    assert report["pooled"]["n"] == 3
-    assert report["sources"]["tatoeba_laser, 20 characters or fewer"]["n"] == 2
-    assert report["sources"]["math500, English"] == {"accuracy": 1.0, "grouped": 1.0, "n": 1}
-    assert report["languages"]["fr"]["accuracy"] == 1.0
-    assert set(report["baselines"]) == {"fastText lid.176.ftz"}
 
 
 def test_plain_is_what_a_keyboard_without_accents_gives():
