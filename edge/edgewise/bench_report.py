@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from edgewise.markdown import table
+
 Report = dict[str, Any]
 Rows = list[dict[str, Any]]
 
@@ -46,19 +48,19 @@ def markdown(report: Report, plot: str = "benchmarks.svg") -> str:
         "Written by `make bench`; do not edit. "
         f"{report['machine']}; commit {report['commit'] or 'unknown'}; load average before the run {report['load']}.",
         _HOW,
-        _table(
+        table(
             ["build", "runtime", "tokens", "n", "inside p50", "p99", "call p50", "p99", "gzip", "cold", "memory"],
             [_our_row(row) for row in ours],
         ),
         f"![Median time of a decision by prompt size, on a logarithmic axis]({plot})",
         "## Budgets",
-        _table(
+        table(
             ["what", "budget", "measured", ""],
             [[b.what, b.limit, b.measured, "ok" if b.ok else "**over**"] for b in budgets(ours)],
         ),
     ]
     if peers:
-        parts += ["## What else could run in the same place", _PEERS, _table(
+        parts += ["## What else could run in the same place", _PEERS, table(
             ["peer", "runtime", "tokens", "n", "p50", "p99", "gzip", "cold", "x our decision"],
             [_peer_row(row, ours) for row in peers],
         )]  # fmt: skip
@@ -144,11 +146,6 @@ def _peer_row(row: dict[str, Any], ours: Rows) -> list[str]:
 def _median(latency: dict[str, Any]) -> str:
     low, high = latency["p50_interval"]
     return f"{latency['p50']:,.1f} [{low:,.1f}, {high:,.1f}]"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 _WIDTH, _LEFT, _TOP, _ROW = 760, 230, 48, 22
