@@ -6,6 +6,7 @@ gives what the core gives.
 """
 
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
@@ -165,8 +166,8 @@ class _Vectors(dict[int, int | None]):
         slot = slot_of(self._table, gram)
         vector = None
         if slot >= 0:
-            codes = self._table.codes[slot]
-            vector = sum(self._rows[stage * CODEWORDS + (codes >> 8 * stage & 0xFF)] for stage in range(CODES))
+            codes, rows = self._table.codes[slot], self._rows
+            vector = sum([rows[stage * CODEWORDS + (codes >> 8 * stage & 0xFF)] for stage in range(CODES)])
         if len(self) >= _MAX_GRAMS:
             self.clear()
         self[gram] = vector
@@ -182,7 +183,8 @@ class Spoken:
         self._languages = columns(table.output, len(LANGUAGES), DIMENSIONS)
         self._bias = pack(table.bias)
         self._unpack_languages = Unpacker(len(LANGUAGES))
-        self._words: dict[bytes, tuple[list[int], int]] = {}
+        self._words: dict[bytes, tuple[array[int], int]] = {}
+        self._scratch = LanguageScratch()
 
     def add_grams(self, table: LanguageTable, scratch: LanguageScratch) -> int:
         """Instead of the core's `add_grams`."""
@@ -209,22 +211,21 @@ class Spoken:
         word = match[0]
         found = self._words.get(word)
         if found is None:
-            found = self._words[word] = _read_plain(word)
             if len(self._words) >= _MAX_WORDS:
                 self._words.clear()
+            found = self._words[word] = self._read_plain(word)
         grams, letters = found
         count = scratch.count
         if count + len(grams) + 12 > limit:
             return _core_read_word(text, at, end, script, limit, scratch)
         hashes: Any = scratch.hashes
-        for place, gram in enumerate(grams, count):
-            hashes[place] = gram
+        hashes[count : count + len(grams)] = grams
         scratch.count = count + len(grams)
         return letters << 32 | match.end()
 
-
-def _read_plain(word: bytes) -> tuple[list[int], int]:
-    """The n-grams that the core notes of a word of plain letters, and the number of letters it counts."""
-    scratch: Any = LanguageScratch()
-    letters = _core_read_word(bytearray(word), 0, len(word), LATIN, MAX_GRAMS, scratch) >> 32
-    return scratch.hashes[: scratch.count].tolist(), letters
+    def _read_plain(self, word: bytes) -> "tuple[array[int], int]":
+        """The n-grams that the core notes of a word of plain letters, and the number of letters it counts."""
+        scratch: Any = self._scratch
+        scratch.count = 0
+        letters = _core_read_word(bytearray(word), 0, len(word), LATIN, MAX_GRAMS, scratch) >> 32
+        return array("I", scratch.hashes[: scratch.count]), letters
