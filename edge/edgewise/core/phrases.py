@@ -6,7 +6,7 @@ sorry to hear" is no refusal either. Text and phrases are compared byte by byte,
 
 from edgewise.core.types import U8
 
-NO_PHRASE, REFUSAL, STALE_KNOWLEDGE = range(3)
+REFUSAL, STALE_KNOWLEDGE = range(2)
 
 REFUSALS_BY_LANGUAGE = {
     "en": """

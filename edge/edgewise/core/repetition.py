@@ -11,9 +11,9 @@ from edgewise.core.types import U8, U16, Record, i32, i64
 HISTORY_BYTES = 1024
 """How far back the text is kept, a power of two: the longest period is a little shorter."""
 
-WORDS_BYTES = 160
-MARKS_BYTES = 320
-"""A loop is at least so long. Without a letter in it, it may be a ruler, a table's frame or a round number."""
+WORDS_BYTES = 128
+MARKS_BYTES = 256
+"""A loop is at least so long; one without a letter longer, for it may be a ruler, a table's frame or a blank line."""
 
 _GRAM = 7
 _PLACES = 128

@@ -32,9 +32,11 @@ REFUSAL_BYTES = 256
 """... one that begins within these only when the whole answer is short:"""
 SHORT_ANSWER_BYTES = 512
 
-LOOK_BYTES = 256
-"""How much text is asked for its language, each stretch once; the opening is looked at after half of it as well."""
-SURE_OF_LANGUAGE = 9000
+LOOK_BYTES = 128
+"""How much text is asked for its language, each stretch once."""
+OPENING_LOOKS, LATER_LOOKS = 2, 4
+"""How many looks must agree that it is another one: fewer until the right one was seen, for later text may quote."""
+SURE_OF_LANGUAGE = 8000
 _MOST_CODE = 2000
 
 _ALIKE = (
@@ -85,9 +87,10 @@ class Monitor(Record):
     """What is known of one answer so far; `finding`: an index into FINDINGS.
 
     `started_at`: how many bytes of white space it began with, -1 while there is nothing else. `language`: the one it
-    should be in, -1 for any; `other_language`: the one it was last seen in instead, -1 for none. `ticks`: backticks in
-    a row; `fenced`: 1 inside a fenced block; `prose_from`: where the text after the last fence begins. `late_refusal`:
-    1 when it refused after some words. `surprises`: a ring of the newest tokens', with their sum.
+    should be in, -1 for any; `other_language`: the one seen instead, `other_looks` times in a row; `looks_needed`: how
+    many are too many. `ticks`: backticks in a row; `fenced`: 1 inside a fenced block; `prose_from`: where the text
+    after the last fence begins. `late_refusal`: 1 when it refused after some words. `surprises`: a ring of the newest
+    tokens', with their sum.
     """
 
     started_at: i64
@@ -96,6 +99,8 @@ class Monitor(Record):
     surprise_sum: i32
     language: i32
     other_language: i32
+    other_looks: u8
+    looks_needed: u8
     expects_json: u8
     finding: u8
     late_refusal: u8
@@ -118,6 +123,8 @@ def begin(monitor: Monitor, language: int, expects_json: int) -> None:
     monitor.surprise_sum = 0
     monitor.language = language
     monitor.other_language = -1
+    monitor.other_looks = 0
+    monitor.looks_needed = OPENING_LOOKS
     monitor.expects_json = expects_json
     monitor.finding = FINDING_NOTHING
     monitor.late_refusal = 0
@@ -216,30 +223,28 @@ def _read_refusal(monitor: Monitor) -> int:
 
 
 def _is_time_to_look(monitor: Monitor) -> bool:
-    length = monitor.loop.length
-    return monitor.language >= 0 and (length % LOOK_BYTES == 0 or length == LOOK_BYTES // 2)
+    return monitor.language >= 0 and monitor.loop.length % LOOK_BYTES == 0
 
 
 def _look_at_language(monitor: Monitor, table: LanguageTable, scratch: LanguageScratch, spoken: LanguageResult) -> int:
-    """Ask for the language of the newest text; drift is the same other language twice in a row.
+    """Ask for the language of the newest text; drift is the same other language several times in a row.
 
     The stretch lies in one piece in the ring, whose size is a multiple of it. One that touches a fenced block says
     nothing.
     """
-    length = monitor.loop.length
-    size = min(length, LOOK_BYTES)
-    if monitor.prose_from > length - size:
+    start = monitor.loop.length - LOOK_BYTES
+    if monitor.prose_from > start:
         return FINDING_NOTHING
-    identify(monitor.loop.text, (length - size) & HISTORY_BYTES - 1, size, table, scratch, spoken)
+    identify(monitor.loop.text, start & HISTORY_BYTES - 1, LOOK_BYTES, table, scratch, spoken)
     if spoken.score < SURE_OF_LANGUAGE or spoken.code > _MOST_CODE:
         return FINDING_NOTHING
     if _is_expected(monitor.language, spoken.language):
-        monitor.other_language = -1
-    elif spoken.language == monitor.other_language:
-        return FINDING_LANGUAGE_DRIFT
-    else:
-        monitor.other_language = spoken.language
-    return FINDING_NOTHING
+        monitor.other_looks = 0
+        monitor.looks_needed = LATER_LOOKS
+        return FINDING_NOTHING
+    monitor.other_looks = monitor.other_looks + 1 if spoken.language == monitor.other_language else 1
+    monitor.other_language = spoken.language
+    return FINDING_LANGUAGE_DRIFT if monitor.other_looks >= monitor.looks_needed else FINDING_NOTHING
 
 
 def _is_expected(expected: int, language: int) -> bool:
