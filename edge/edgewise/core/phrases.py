@@ -14,7 +14,7 @@ REFUSALS_BY_LANGUAGE = {
         i cannot help you|i'm not able to help|i am not able to help|i'm not able to assist|i am not able to assist
         i'm not able to provide|i am not able to provide|i'm unable to assist|i am unable to assist|i'm unable to help
         i am unable to help|i'm unable to provide|i am unable to provide|i'm unable to comply|i am unable to comply
-        i can't provide|i cannot provide|i can't comply|i cannot comply|i can't fulfill|i cannot fulfill|i can't engage
+        i can't provide|i cannot provide|i can't comply|i cannot comply|i cannot fulfil|i can't engage
         i cannot engage|i can't create|i cannot create|i can't generate|i cannot generate|i can't write|i cannot write
         i can't discuss|i cannot discuss|i can't support|i cannot support|i can't do that|i cannot do that
         i can't answer|i cannot answer|i can't give|i cannot give|i can't identify|i cannot identify|i can't fulfil
@@ -38,7 +38,7 @@ REFUSALS_BY_LANGUAGE = {
     "de": """
         dabei kann ich nicht helfen|dabei kann ich ihnen nicht|dabei kann ich dir nicht|das kann ich nicht tun
         ich kann ihnen dabei nicht|ich kann dir dabei nicht|ich kann dir nicht helfen|ich kann ihnen nicht helfen
-        es tut mir leid, aber ich kann|tut mir leid, aber ich kann|es tut mir leid, ich kann|tut mir leid, ich kann
+        tut mir leid, aber ich kann|tut mir leid, ich kann
         ich kann diese anfrage nicht|ich kann darauf nicht|ich kann keine hilfe
     """,
     "it": """
@@ -70,14 +70,14 @@ REFUSALS_BY_LANGUAGE = {
         tôi không thể cung cấp
     """,
     "ru": """
-        я не могу помочь|я не могу вам помочь|я не могу тебе помочь|я не могу с этим помочь|я не могу предоставить
+        я не могу помочь|я не могу вам помочь|я не могу тебе помочь|я не могу предоставить
         я не могу выполнить|я не могу ответить|извините, но я не могу|извините, я не могу|к сожалению, я не могу
         простите, но я не могу|не могу помочь с|не могу с этим помочь
     """,
     "zh": """
-        我无法帮助|我不能帮助|我无法协助|我无法提供|我不能提供|我无法满足|我无法回答|很抱歉，我无法|很抱歉，我不能|很抱歉，但我无法
-        很抱歉，但我不能|抱歉，我无法|抱歉，我不能|抱歉，但我无法|抱歉，但我不能|对不起，我无法|对不起，我不能|对不起，但我无法
-        对不起，但我不能|我無法幫助|我無法協助|我無法提供|我不能協助|很抱歉，我無法|抱歉，我無法|對不起，我無法
+        我无法帮助|我不能帮助|我无法协助|我无法提供|我不能提供|我无法满足|我无法回答
+        抱歉，我无法|抱歉，我不能|抱歉，但我无法|抱歉，但我不能|对不起，我无法|对不起，我不能|对不起，但我无法
+        对不起，但我不能|我無法幫助|我無法協助|我無法提供|我不能協助|抱歉，我無法|對不起，我無法
     """,
     "ja": """
         お手伝いできません|お手伝いすることはできません|お答えできません|お答えすることはできません|ご協力できません|お応えできません

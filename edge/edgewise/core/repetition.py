@@ -16,7 +16,7 @@ MARKS_BYTES = 256
 """A loop is at least so long; one without a letter longer, for it may be a ruler, a table's frame or a blank line."""
 
 _GRAM = 7
-_PLACES = 128
+_PLACES = 256
 _RING = HISTORY_BYTES - 1
 _GRAM_BITS = (1 << 8 * _GRAM) - 1
 _HALF_BITS = (1 << 4 * _GRAM) - 1
@@ -33,8 +33,8 @@ IS_LETTER = tuple(int(_is_letter(byte)) for byte in range(256))
 class Loop(Record):
     """What the newest text repeats. `text`: a ring; `period`: 0 while there is none; `run`: bytes that kept to it.
 
-    `gram`: the newest bytes as a number; `places`: where a gram was met last, by its hash, in 16 bits; `letter_at`:
-    where the newest letter begins.
+    `gram`: the newest bytes as a number; `places`: where grams were met last, the newest two of each hash, in 16
+    bits; `letter_at`: where the newest letter begins.
     """
 
     length: i64
@@ -53,6 +53,8 @@ def begin_loop(loop: Loop) -> None:
     loop.letter_at = -1
     loop.period = 0
     loop.run = 0
+    for slot in range(_PLACES):
+        loop.places[slot] = 0
 
 
 def read_loop(loop: Loop, byte: int) -> None:
@@ -63,12 +65,15 @@ def read_loop(loop: Loop, byte: int) -> None:
     loop.gram = (loop.gram << 8 | byte) & _GRAM_BITS
     if IS_LETTER[byte] == 1:
         loop.letter_at = at
-    slot = ((loop.gram ^ loop.gram >> 4 * _GRAM) & _HALF_BITS) * 0x9E3779B1 >> 24 & _PLACES - 1
+    slot = ((loop.gram ^ loop.gram >> 4 * _GRAM) & _HALF_BITS) * 0x9E3779B1 >> 24 & _PLACES - 2
     if loop.period > 0 and loop.text[(at - loop.period) & _RING] == byte:
         loop.run += 1
     else:
         loop.period = _proposed_period(loop, at, loop.places[slot])
+        if loop.period == 0:
+            loop.period = _proposed_period(loop, at, loop.places[slot + 1])
         loop.run = _GRAM if loop.period > 0 else 0
+    loop.places[slot + 1] = loop.places[slot]
     loop.places[slot] = at & 0xFFFF
 
 
