@@ -7,7 +7,18 @@ result is a pointer to the decision where it stands. Specification: the componen
 from dataclasses import dataclass
 
 from edgewise.core.endpoints import Endpoint
-from edgewise.core.layout import MAX_ENDPOINTS, Addresses, Live, Memory, Observation, Request, Weights
+from edgewise.core.layout import (
+    MAX_ENDPOINTS,
+    MAX_SESSIONS,
+    Addresses,
+    Event,
+    Live,
+    Memory,
+    Observation,
+    Request,
+    Session,
+    Weights,
+)
 from edgewise.core.policy import (
     MAX_POLICY_BYTES,
     POLICY_NOT_A_POLICY,
@@ -22,18 +33,12 @@ from edgewise.core.types import Record, Scalar, Span, offset_of
 from edgewise_build.lower import LoweredFunction
 
 INTERFACE = "edgewise:router/routing@0.1.0"
-ROUTE = f"{INTERFACE}#route"
-POST_ROUTE = f"cabi_post_{ROUTE}"
-LOAD_POLICY = f"{INTERFACE}#load-policy"
-OBSERVE = f"{INTERFACE}#observe"
-SNAPSHOT = f"{INTERFACE}#snapshot"
-RESTORE = f"{INTERFACE}#restore"
-POST_OBSERVE, POST_SNAPSHOT, POST_RESTORE = f"cabi_post_{OBSERVE}", f"cabi_post_{SNAPSHOT}", f"cabi_post_{RESTORE}"
+ROUTE, OPEN, ADVANCE, OVERLAP = (f"{INTERFACE}#{name}" for name in ("route", "open", "advance", "overlap"))
+LOAD_POLICY, OBSERVE = f"{INTERFACE}#load-policy", f"{INTERFACE}#observe"
+SNAPSHOT, RESTORE = f"{INTERFACE}#snapshot", f"{INTERFACE}#restore"
+POSTS = [f"cabi_post_{name}" for name in (ROUTE, OPEN, ADVANCE, OVERLAP, OBSERVE, SNAPSHOT, RESTORE)]
 REALLOC = "cabi_realloc"
-EXPORTS = [
-    *(ROUTE, POST_ROUTE, LOAD_POLICY, OBSERVE, POST_OBSERVE, SNAPSHOT, POST_SNAPSHOT, RESTORE, POST_RESTORE),
-    REALLOC,
-]
+EXPORTS = [ROUTE, OPEN, ADVANCE, OVERLAP, LOAD_POLICY, OBSERVE, SNAPSHOT, RESTORE, *POSTS, REALLOC]
 
 _ADDRESS_SPACE = 1 << 32
 
@@ -107,10 +112,9 @@ def _call(function: LoweredFunction, arguments: list[str]) -> str:
 
 def _declare(function: LoweredFunction) -> str:
     array = "ptr, ptr, i64, i64, ptr, i64, i64"
-    kinds = [
-        "i64" if parameter is int else "ptr" if _is_record(parameter) else array for parameter in function.parameters
-    ]
-    return f"declare i32 @{function.symbol}({', '.join(['ptr', 'ptr', *kinds])})"
+    kinds = {int: "i64", bool: "i8"}
+    listed = [kinds.get(kind, "ptr" if _is_record(kind) else array) for kind in function.parameters]
+    return f"declare i32 @{function.symbol}({', '.join(['ptr', 'ptr', *listed])})"
 
 
 def _is_record(parameter: object) -> bool:
@@ -148,6 +152,9 @@ class CoreFunctions:
     """The core's root functions, lowered, by their names in the core."""
 
     route: LoweredFunction
+    open_session: LoweredFunction
+    advance: LoweredFunction
+    overlap: LoweredFunction
     check_policy: LoweredFunction
     adopt: LoweredFunction
     observe: LoweredFunction
@@ -158,6 +165,8 @@ class CoreFunctions:
 _ENDPOINTS = _array(f"getelementptr (i8, ptr @memory, i32 {Memory.size})", str(MAX_ENDPOINTS), Endpoint.size)
 _STRINGS = _array("@policy", str(MAX_POLICY_BYTES), 1)
 _EVERYWHERE = _array("null", str(_ADDRESS_SPACE), 1)
+_NUMBERS_EVERYWHERE = _array("null", str(_ADDRESS_SPACE // 4), 4)
+_SESSIONS = _array("@sessions", str(MAX_SESSIONS), Session.size)
 
 
 def _tables(prefix: str, base: str) -> str:
@@ -180,23 +189,61 @@ def _tenants(prefix: str) -> str:
 _SLOTS = "  %result = alloca i64\n  %exception = alloca ptr"
 
 
-def _route(route: LoweredFunction) -> str:
+def _store_addresses() -> str:
+    places = {name: _in_memory(name) for name in ("chain", "reasons", "observed")}
+    return "\n".join(_store_address(name, place) for name, place in {"policy": "@policy", **places}.items())
+
+
+def _decide(export: str, route: LoweredFunction, open_session: LoweredFunction | None = None) -> str:
+    """An export that reads a request where it stands, and whose result begins with the decision."""
     messages = _array("%messages.data", "%messages.count", Message.size)
-    policy = ["ptr @policy", _models(""), _tenants(""), _ENDPOINTS, _STRINGS]
-    call = _call(route, ["ptr @memory", "ptr @weights", *policy, "ptr %request", messages, _EVERYWHERE])
+    tables = ["ptr @policy", _models(""), _tenants(""), _ENDPOINTS, _STRINGS]
+    call = _call(route, ["ptr @memory", "ptr @weights", *tables, "ptr %request", messages, _EVERYWHERE])
+    if open_session is not None:
+        call += "\n" + _call(open_session, ["ptr @memory", *tables, _SESSIONS, "ptr %request"])
     return f"""
-define i32 @"{ROUTE}"(i32 %address) {{
+define i32 @"{export}"(i32 %address) {{
 {_SLOTS}
   %request = inttoptr i32 %address to ptr
-{_store_address("policy", "@policy")}
-{_store_address("chain", _in_memory("chain"))}
-{_store_address("reasons", _in_memory("reasons"))}
+{_store_addresses()}
 {_list("messages", "%request", offset_of(Request, "messages"))}
   %messages.data = inttoptr i32 %messages.at to ptr
 {_tables("", "@policy")}
 {call}
   %decision = ptrtoint ptr {_in_memory("decision")} to i32
   ret i32 %decision
+}}"""
+
+
+def _advance(advance: LoweredFunction) -> str:
+    parameters, stores = _take_record(Event, "event")
+    tables = ["ptr @policy", _models(""), _tenants(""), _ENDPOINTS, _STRINGS, _SESSIONS]
+    event = [f"ptr {_in_memory('event')}", _EVERYWHERE, _NUMBERS_EVERYWHERE]
+    return f"""
+define i32 @"{ADVANCE}"({parameters}) {{
+{_SLOTS}
+{stores}
+{_store_addresses()}
+{_tables("", "@policy")}
+{_call(advance, ["ptr @memory", "ptr @weights", *tables, *event])}
+  %action = ptrtoint ptr {_in_memory("action")} to i32
+  ret i32 %action
+}}"""
+
+
+def _overlap(overlap: LoweredFunction) -> str:
+    names = ("shown", "shown_length", "fresh", "fresh_length")
+    widened = "\n".join(f"  %{name}64 = zext i32 %{name} to i64" for name in names)
+    call = _call(overlap, [_EVERYWHERE, *(f"i64 %{name}64" for name in names), "i8 %whole8"])
+    return f"""
+define i32 @"{OVERLAP}"({", ".join(f"i32 %{name}" for name in names)}, i32 %whole) {{
+{_SLOTS}
+{widened}
+  %whole8 = trunc i32 %whole to i8
+{call}
+  %bytes64 = load i64, ptr %result
+  %bytes = trunc i64 %bytes64 to i32
+  ret i32 %bytes
 }}"""
 
 
@@ -239,33 +286,41 @@ done:
 
 
 def _observe(observe: LoweredFunction) -> str:
-    """A record of so few fields arrives as parameters, one for each of its numbers: they are put back in place."""
-    slots: list[tuple[str, int, str]] = []
-    for field in Observation.fields:
-        if field.element is Span:
-            slots += [("i32", field.offset, "i32"), ("i32", field.offset + 4, "i32")]
-        else:
-            assert isinstance(field.element, Scalar)
-            slots.append(("i64" if field.size == 8 else "i32", field.offset, f"i{8 * field.size}"))
-    parameters = ", ".join(f"{kind} %p{index}" for index, (kind, _, _) in enumerate(slots))
-    stores = [_store_parameter(index, *slot) for index, slot in enumerate(slots)]
+    parameters, stores = _take_record(Observation, "observation")
     policy = ["ptr @policy", _models(""), _tenants(""), _ENDPOINTS, _STRINGS]
     call = _call(observe, [f"ptr {_in_memory('observation')}", *policy, _EVERYWHERE, "ptr @memory"])
     return f"""
 define i32 @"{OBSERVE}"({parameters}) {{
 {_SLOTS}
-{chr(10).join(stores)}
+{stores}
 {_tables("", "@policy")}
 {call}
 {_return_bool()}
 }}"""
 
 
+def _take_record(record: type[Record], place: str) -> tuple[str, str]:
+    """A record of so few fields arrives as parameters, one for each of its numbers: IR that puts them back in memory.
+
+    Gives the parameters and the stores.
+    """
+    slots: list[tuple[str, int, str]] = []
+    for field in record.fields:
+        if field.element is Span:
+            slots += [("i32", field.offset, "i32"), ("i32", field.offset + 4, "i32")]
+        else:
+            assert isinstance(field.element, Scalar)
+            slots.append(("i64" if field.size == 8 else "i32", field.offset, f"i{8 * field.size}"))
+    parameters = ", ".join(f"{kind} %p{index}" for index, (kind, _, _) in enumerate(slots))
+    base = offset_of(Memory, place)
+    stores = [_store_parameter(index, kind, base + at, width) for index, (kind, at, width) in enumerate(slots)]
+    return parameters, "\n".join(stores)
+
+
 def _store_parameter(index: int, kind: str, offset: int, width: str) -> str:
     value = f"%p{index}" if kind == width else f"%v{index}"
     narrow = "" if kind == width else f"  {value} = trunc {kind} %p{index} to {width}\n"
-    place = f"getelementptr (i8, ptr @memory, i32 {offset_of(Memory, 'observation') + offset})"
-    return f"{narrow}  store {width} {value}, ptr {place}"
+    return f"{narrow}  store {width} {value}, ptr getelementptr (i8, ptr @memory, i32 {offset})"
 
 
 def _return_bool() -> str:
@@ -326,15 +381,19 @@ def shim(core: CoreFunctions, weights: bytes) -> str:
         raise ValueError(f"the weights take {Weights.size} bytes, these are {len(weights)}")
     parts = [
         f"@memory = internal global [{Memory.size + MAX_ENDPOINTS * Endpoint.size} x i8] zeroinitializer, align 16",
+        f"@sessions = internal global [{MAX_SESSIONS * Session.size} x i8] zeroinitializer, align 16",
         f"@policy = internal global [{MAX_POLICY_BYTES} x i8] zeroinitializer, align 16",
         f'@weights = internal constant [{len(weights)} x i8] c"{_escape(weights)}", align 16',
         *map(_declare, vars(core).values()),
         _REALLOC_IR,
-        _route(core.route),
+        _decide(ROUTE, core.route),
+        _decide(OPEN, core.route, core.open_session),
+        _advance(core.advance),
+        _overlap(core.overlap),
         _load_policy(core.check_policy, core.adopt),
         _observe(core.observe),
         _snapshot(core.snapshot_bytes),
         _restore(core.fits),
-        *map(_post, (POST_ROUTE, POST_OBSERVE, POST_SNAPSHOT, POST_RESTORE)),
+        *map(_post, POSTS),
     ]
     return "\n".join(parts)

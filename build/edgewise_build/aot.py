@@ -60,12 +60,17 @@ def _compile(weights: bytes) -> bytes:
     from edgewise.core.live import adopt, fits, observe, snapshot_bytes
     from edgewise.core.policy import check_policy
     from edgewise.core.routing import route
+    from edgewise.core.session import advance, open_session
+    from edgewise.core.stitching import overlap
     from edgewise_build.abi import EXPORTS, CoreFunctions, shim
     from edgewise_build.lower import lower
     from edgewise_build.subset import check
     from edgewise_build.wasm import compile_modules, link
 
-    roots: list[Callable[..., Any]] = [route, check_policy, adopt, observe, snapshot_bytes, fits]
+    roots: list[Callable[..., Any]] = [
+        *(route, open_session, advance, overlap),
+        *(check_policy, adopt, observe, snapshot_bytes, fits),
+    ]
     if problems := check(roots):
         raise BuildError("\n".join(map(str, problems)))
     lowered = lower(roots)

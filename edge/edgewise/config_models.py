@@ -25,10 +25,11 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from edgewise.config_errors import Problem, ProblemsError, suggest
-from edgewise.core.labels import CLUSTERS, DOMAINS, NEEDS, OBJECTIVES, TASKS, TIERS
+from edgewise.core.labels import CLUSTER_OF_TASK, CLUSTERS, DOMAINS, NEEDS, OBJECTIVES, TASKS, TIERS
 from edgewise.core.language import LANGUAGES
-from edgewise.core.layout import MAX_MODELS, MAX_REGIONS, MAX_TENANTS
-from edgewise.core.policy import CHAIN_LENGTH, DIFFICULTY_BANDS, LENGTH_BANDS, PROMPT_TOKENS
+from edgewise.core.layout import MAX_MODELS, MAX_REGIONS, MAX_TENANTS, RECENT_CHUNKS
+from edgewise.core.policy import CHAIN_LENGTH, DIFFICULTY_BANDS, LENGTH_BANDS, MAX_LEVELS, PROMPT_TOKENS
+from edgewise.core.stream import MAX_WINDOW_TOKENS
 from edgewise.money import price_per_token
 from edgewise.toml_lines import Path
 
@@ -41,6 +42,7 @@ MAX_ANSWER_VALUE_USD = 100_000
 MAX_WAIT_USD_PER_SECOND = 1_000
 MAX_TTFT_MS = 60_000
 MAX_SHIFT_MS = 60_000
+MAX_WAIT_MS = 3_600_000
 _MAX_BUDGET_USD = 1_000_000
 _MAX_SECONDS = 86_400
 _BACK_OF_ABOVE = Decimal("0.8")
@@ -94,6 +96,8 @@ Flag = Annotated[bool, Field(strict=True)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Ability = Annotated[str, PlainValidator(_one_of("ability", ABILITIES)), _enum(ABILITIES)]
 Cluster = Annotated[str, PlainValidator(_one_of("cluster", CLUSTERS)), _enum(CLUSTERS)]
+Task = Annotated[str, PlainValidator(_one_of("task", TASKS)), _enum(TASKS)]
+Domain = Annotated[str, PlainValidator(_one_of("domain", DOMAINS)), _enum(DOMAINS)]
 Language = Annotated[str, PlainValidator(_one_of("language", LANGUAGES[1:])), _enum(LANGUAGES[1:])]
 Tier = Annotated[str, PlainValidator(_one_of("tier", TIERS[1:])), _enum(TIERS[1:])]
 Objective = Annotated[str, PlainValidator(_one_of("objective", CHOOSABLE_OBJECTIVES)), _enum(CHOOSABLE_OBJECTIVES)]
@@ -294,6 +298,7 @@ _BY_REGION_SCHEMA: JsonSchemaValue = {
 }
 
 Milliseconds = Annotated[int, Field(strict=True, ge=0, le=MAX_TTFT_MS)]
+Wait = Annotated[int, Field(strict=True, gt=0, le=MAX_WAIT_MS)]
 ByRegion = Annotated[
     int | dict[str, int], _or_table(Milliseconds, _read_milliseconds), WithJsonSchema(_BY_REGION_SCHEMA)
 ]
@@ -534,6 +539,99 @@ class HealthConfig(_Table):
     )
 
 
+class SessionConfig(_Table):
+    """How long the proxy works on a request, and how often it tries."""
+
+    first_token_ms: Wait = Field(
+        default=20_000,
+        description="the milliseconds that a first token is waited for at most; where another model is left, three"
+        " times what is usual for the endpoint",
+    )
+    stall_ms: Wait = Field(default=10_000, description="the milliseconds between two chunks after which a call is lost")
+    total_ms: Wait = Field(default=300_000, description="the milliseconds that a request may take in all")
+    backoff_ms: Milliseconds = Field(
+        default=250, description="the milliseconds before a model is called again; twice as long each time"
+    )
+    attempts: Annotated[int, Field(strict=True, ge=1, le=10)] = Field(
+        default=2, description="how often one model is called at most, from 1 to 10"
+    )
+
+
+class LevelConfig(_Table):
+    """How closely an answer is watched while it is written. What is left out is not looked for."""
+
+    hold_back_tokens: Annotated[int, Field(strict=True, ge=0, le=RECENT_CHUNKS)] = Field(
+        default=0,
+        description=f"how many tokens the client reads behind the model, 0 to {RECENT_CHUNKS}: as long as nothing was"
+        " shown, a switch is invisible",
+    )
+    hold_back_ms: Milliseconds = Field(
+        default=1_000, description="the milliseconds after which a token is shown in any case"
+    )
+    window_tokens: Annotated[int, Field(strict=True, ge=4, le=MAX_WINDOW_TOKENS)] = Field(
+        default=24, description=f"how many tokens low_confidence is judged by, 4 to {MAX_WINDOW_TOKENS}"
+    )
+    low_confidence: Score | None = Field(
+        default=None,
+        description="the mean probability of the tokens in the window, 0 to 1, below which another model takes over;"
+        " needs an upstream that gives log-probabilities",
+    )
+    repetition: Annotated[int, Field(strict=True, ge=2, le=100)] | None = Field(
+        default=None, description="how often the same words may come in a row before another model takes over, 2 to 100"
+    )
+    refusal: Flag = Field(default=False, description="true to ask another model when one refuses")
+    language_drift: Flag = Field(default=False, description="true to ask another when one leaves the user's language")
+    broken_json: Flag = Field(default=False, description="true to ask another when JSON was asked for and is broken")
+    stale_knowledge: Flag = Field(
+        default=False, description="true to ask one with live_retrieval when a model says that its knowledge is old"
+    )
+
+
+DEFAULT_LEVELS = {
+    "off": LevelConfig(),
+    "normal": LevelConfig(hold_back_tokens=8, hold_back_ms=400, repetition=4, broken_json=True, stale_knowledge=True),
+    "strict": LevelConfig(
+        hold_back_tokens=32,
+        hold_back_ms=2_000,
+        low_confidence=Decimal("0.35"),
+        repetition=3,
+        refusal=True,
+        language_drift=True,
+        broken_json=True,
+        stale_knowledge=True,
+    ),
+}
+"""The levels that are there without being written."""
+
+
+class MonitorConfig(_Table):
+    """Which answers are watched, and how closely: by domain, else by task, else by cluster, else the default."""
+
+    default: str = Field(default="normal", description="the level of all other requests")
+    domains: dict[Domain, str] = Field(
+        default={"health": "strict", "economics": "strict", "business": "strict", "law": "strict"},
+        description="a table of domains and their levels",
+    )
+    tasks: dict[Task, str] = Field(default={"chat": "off"}, description="a table of tasks and their levels")
+    clusters: dict[Cluster, str] = Field(default={}, description="a table of clusters and their levels")
+    levels: dict[Name, LevelConfig] = Field(
+        default={},
+        max_length=MAX_LEVELS - len(DEFAULT_LEVELS),
+        description="tables such as [monitor.levels.strict]: other thresholds for a level, or a level of your own",
+    )
+
+    @property
+    def all_levels(self) -> dict[str, LevelConfig]:
+        """The levels by name, those of the file in place of the ones that are there anyway."""
+        return {**DEFAULT_LEVELS, **self.levels}
+
+    def level_of(self, task: str, domain: str) -> str:
+        """The level of an answer to a task in a domain."""
+        cluster = CLUSTERS[CLUSTER_OF_TASK[TASKS.index(task)]]
+        by_task = self.tasks.get(task, self.clusters.get(cluster, self.default))
+        return self.domains.get(domain, by_task)
+
+
 class ClusterConfig(_Table):
     """The models that a cluster of tasks prefers."""
 
@@ -628,13 +726,19 @@ class Config(_Table):
         default=None, description="a table with above_ms, and perhaps back_ms, share, dwell_s and peak"
     )
     health: HealthConfig = Field(default=HealthConfig(), description="a table of how models are judged while they run")
+    session: SessionConfig = Field(
+        default=SessionConfig(), description="a table of how long the proxy works on a request"
+    )
+    monitor: MonitorConfig = Field(
+        default=MonitorConfig(), description="a table of how answers are watched while they are written"
+    )
     policy: PolicyConfig = Field(default=PolicyConfig(), description="a table of rules that hold for every request")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Check what takes two tables to see."""
         problems = [*self._find_chain_problems(), *self._find_region_problems(), *self._find_name_problems()]
-        problems += [*self._find_safety_problems(), *self._find_shifting_problems()]
+        problems += [*self._find_safety_problems(), *self._find_shifting_problems(), *self._find_level_problems()]
         policy = self.policy
         if policy.default_model is not None and policy.default_model not in self.models:
             problems.append(_unknown("model", policy.default_model, tuple(self.models), ("policy", "default_model")))
@@ -706,6 +810,15 @@ class Config(_Table):
                 f"{rule.back_ms} is not less than above_ms = {rule.above_ms}; write a lower number of milliseconds"
             )
             yield Problem(("shifting", "back_ms"), problem)
+
+    def _find_level_problems(self) -> Iterator[Problem]:
+        known = tuple(self.monitor.all_levels)
+        for kind in ("domains", "tasks", "clusters"):
+            for name, level in getattr(self.monitor, kind).items():
+                if level not in known:
+                    yield _unknown("level", level, known, ("monitor", kind, name))
+        if self.monitor.default not in known:
+            yield _unknown("level", self.monitor.default, known, ("monitor", "default"))
 
     def _find_region_problems(self) -> Iterator[Problem]:
         known = self.policy.regions

@@ -6,6 +6,8 @@ in linear memory. `ComponentEngine` goes through the typed component interface, 
 """
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,19 +15,24 @@ import wasmtime
 from wasmtime import component
 
 from edgewise.core.labels import NEEDS
+from edgewise.core.layout import Action as ActionRecord
 from edgewise.core.layout import Decision as DecisionRecord
+from edgewise.core.layout import Event as EventRecord
+from edgewise.core.layout import Memory, Reason
 from edgewise.core.layout import Observation as ObservationRecord
-from edgewise.core.layout import Reason
 from edgewise.core.layout import Request as RequestRecord
 from edgewise.core.policy import POLICY_STATUSES
+from edgewise.core.stitching import overlap
 from edgewise.core.transcript import Message as MessageRecord
 from edgewise.core.types import Record, Span, records_at
 from edgewise.decision import Decision
 from edgewise.decision import Reason as DecisionReason
 from edgewise.errors import EngineError
 from edgewise.interpreted import InterpretedCore
+from edgewise.money import PICODOLLARS_PER_DOLLAR
 from edgewise.observation import Observation, pack_observation
 from edgewise.request import Request, pack_request
+from edgewise.session import Action, Event, pack_event
 
 INTERFACE = "edgewise:router/routing@0.1.0"
 COMPONENT = Path(__file__).parent / "artifacts" / "edgewise.wasm"
@@ -48,6 +55,15 @@ class Engine(Protocol):
 
     def decide(self, request: Request) -> Decision:
         """Decide one request. Every status is returned, none raised."""
+
+    def open(self, request: Request) -> tuple[Decision, Action]:
+        """Decide one request and open a session for it; the action is the first call, or to fail."""
+
+    def advance(self, event: Event) -> Action:
+        """Take in what happened to a session; what to do next."""
+
+    def overlap(self, shown: str, fresh: str, whole: bool) -> int:
+        """How many bytes of `fresh` repeat the end of what was shown; -1 while that cannot be told."""
 
     def observe(self, observation: Observation) -> bool:
         """Take in how a request went; False where the policy does not know the model."""
@@ -125,6 +141,9 @@ class CoreModuleEngine:
         module = wasmtime.Module(self.compiler, core_module_of(data or component_bytes()))
         exports = wasmtime.Instance(self.store, module, []).exports(self.store)
         self.route_function: Any = exports[f"{INTERFACE}#route"]
+        self._open: Any = exports[f"{INTERFACE}#open"]
+        self._advance: Any = exports[f"{INTERFACE}#advance"]
+        self._overlap: Any = exports[f"{INTERFACE}#overlap"]
         self._load_policy: Any = exports[f"{INTERFACE}#load-policy"]
         self._observe: Any = exports[f"{INTERFACE}#observe"]
         self._snapshot: Any = exports[f"{INTERFACE}#snapshot"]
@@ -154,13 +173,26 @@ class CoreModuleEngine:
         packed = self.place(request)
         return self.read(self.call(packed))
 
+    def open(self, request: Request) -> tuple[Decision, Action]:
+        """Decide one request and open a session for it; the action is the first call, or to fail."""
+        address = self._open(self.store, self.place(request))
+        return self.read(address), self._read_action(address + DecisionRecord.size)
+
+    def advance(self, event: Event) -> Action:
+        """Take in what happened to a session; what to do next."""
+        packed = self._write(lambda base: pack_event(event, base))
+        return self._read_action(self._advance(self.store, *EventRecord.from_bytes(packed).numbers()))
+
+    def overlap(self, shown: str, fresh: str, whole: bool) -> int:
+        """How many bytes of `fresh` repeat the end of what was shown; -1 while that cannot be told."""
+        texts = shown.encode(), fresh.encode()
+        self._write(lambda _: b"".join(texts))
+        spans = (self._buffer, len(texts[0]), self._buffer + len(texts[0]), len(texts[1]))
+        return int(self._overlap(self.store, *spans, whole))
+
     def observe(self, observation: Observation) -> bool:
         """Take in how a request went; False where the policy does not know the model."""
-        packed = pack_observation(observation, self._buffer)
-        if len(packed) > self._capacity:
-            self._reserve(len(packed))
-            packed = pack_observation(observation, self._buffer)
-        self._memory.write(self.store, packed, self._buffer)
+        packed = self._write(lambda base: pack_observation(observation, base))
         return bool(self._observe(self.store, *ObservationRecord.from_bytes(packed).numbers()))
 
     def snapshot(self) -> bytes:
@@ -179,11 +211,7 @@ class CoreModuleEngine:
 
     def place(self, request: Request) -> int:
         """Write the request into linear memory; gives its address, for `call`."""
-        packed = pack_request(request, self._buffer)
-        if len(packed) > self._capacity:
-            self._reserve(len(packed))
-            packed = pack_request(request, self._buffer)
-        self._memory.write(self.store, packed, self._buffer)
+        self._write(lambda base: pack_request(request, base))
         return self._buffer
 
     def call(self, address: int) -> int:
@@ -198,6 +226,20 @@ class CoreModuleEngine:
         fallbacks = self._list(Span, record.fallbacks)
         reasons = self._list(Reason, record.reasons)
         return Decision.from_records(record, fallbacks, reasons, self._text)
+
+    def _read_action(self, address: int) -> Action:
+        record = ActionRecord.from_bytes(self._bytes(address, ActionRecord.size))
+        observed = self._list(ObservationRecord, record.observed)
+        return Action.from_records(record, observed[0] if observed else None, self._text)
+
+    def _write(self, pack: Callable[[int], bytes]) -> bytes:
+        """Write into the buffer what `pack` gives for its address."""
+        packed = pack(self._buffer)
+        if len(packed) > self._capacity:
+            self._reserve(len(packed))
+            packed = pack(self._buffer)
+        self._memory.write(self.store, packed, self._buffer)
+        return packed
 
     def _reserve(self, size: int) -> None:
         capacity = max(_FIRST_BUFFER, 1 << (size - 1).bit_length())
@@ -228,6 +270,9 @@ class ComponentEngine:
             self.store, component.Component(engine, data or component_bytes())
         )
         self.route_function = self._export(instance, "route")
+        self._open = self._export(instance, "open")
+        self._advance = self._export(instance, "advance")
+        self._overlap = self._export(instance, "overlap")
         self._load_policy = self._export(instance, "load-policy")
         self._observe = self._export(instance, "observe")
         self._snapshot = self._export(instance, "snapshot")
@@ -251,6 +296,19 @@ class ComponentEngine:
         result = self.route_function(self.store, _typed_request(request))
         self.route_function.post_return(self.store)
         return _typed_decision(result)
+
+    def open(self, request: Request) -> tuple[Decision, Action]:
+        """Decide one request and open a session for it; the action is the first call, or to fail."""
+        opening = self._call(self._open, _typed_request(request))
+        return _typed_decision(opening.decision), _typed_action(opening.action)
+
+    def advance(self, event: Event) -> Action:
+        """Take in what happened to a session; what to do next."""
+        return _typed_action(self._call(self._advance, _typed_event(event)))
+
+    def overlap(self, shown: str, fresh: str, whole: bool) -> int:
+        """How many bytes of `fresh` repeat the end of what was shown; -1 while that cannot be told."""
+        return int(self._call(self._overlap, shown, fresh, whole))
 
     def observe(self, observation: Observation) -> bool:
         """Take in how a request went; False where the policy does not know the model."""
@@ -285,6 +343,8 @@ def _typed_request(request: Request) -> component.Record:
         tenant=request.tenant,
         session=request.session,
         session_model=request.session_model,
+        model=request.model,
+        stream=request.stream,
         needs={need.replace("_", "-") for need in NEEDS if need in request.needs},
         tier=request.tier,
         objective=request.objective,
@@ -308,6 +368,25 @@ def _typed_observation(observation: Observation) -> component.Record:
         cost=observation.cost,
         at_ms=observation.at_ms,
     )
+
+
+def _typed_event(event: Event) -> component.Record:
+    fields: dict[str, Any] = asdict(event)
+    words = {name: fields[name].replace("_", "-") for name in ("kind", "finish", "fault")}
+    return _typed(**{**fields, **words, "logprobs": list(event.logprobs)})
+
+
+def _typed_action(record: Any) -> Action:
+    fields = {name.replace("-", "_"): value for name, value in vars(record).items()}
+    for name in ("kind", "reason", "finish"):
+        fields[name] = fields[name].replace("-", "_")
+    observed = [{name.replace("-", "_"): value for name, value in vars(one).items()} for one in fields["observed"]]
+    return Action(**{**fields, "observed": _typed_observed(observed[0]) if observed else None})
+
+
+def _typed_observed(fields: dict[str, Any]) -> Observation:
+    cost, outcome = fields.pop("cost"), fields.pop("outcome").replace("-", "_")
+    return Observation.model_construct(**fields, outcome=outcome, cost_usd=cost / PICODOLLARS_PER_DOLLAR)
 
 
 def _typed_decision(record: Any) -> Decision:
@@ -340,10 +419,25 @@ class PythonEngine:
         """Decide one request. Every status is returned, none raised."""
         packed = bytearray(pack_request(request, 0))
         record = RequestRecord.from_bytes(packed)
-        memory = self._core.route(record, records_at(MessageRecord, packed, record.messages), packed)
-        fallbacks = memory.chain[1 : 1 + memory.decision.fallbacks.length]
-        reasons = memory.reasons[: memory.decision.reasons.length]
-        return Decision.from_records(memory.decision, fallbacks, reasons, self._core.text_of)
+        return self._decision(self._core.route(record, records_at(MessageRecord, packed, record.messages), packed))
+
+    def open(self, request: Request) -> tuple[Decision, Action]:
+        """Decide one request and open a session for it; the action is the first call, or to fail."""
+        packed = bytearray(pack_request(request, 0))
+        record = RequestRecord.from_bytes(packed)
+        memory = self._core.open(record, records_at(MessageRecord, packed, record.messages), packed)
+        return self._decision(memory), self._action(memory)
+
+    def advance(self, event: Event) -> Action:
+        """Take in what happened to a session; what to do next."""
+        packed = bytearray(pack_event(event, 0))
+        whole = memoryview(packed)[: len(packed) & ~3].cast("i")
+        return self._action(self._core.advance(EventRecord.from_bytes(packed), packed, whole))
+
+    def overlap(self, shown: str, fresh: str, whole: bool) -> int:
+        """How many bytes of `fresh` repeat the end of what was shown; -1 while that cannot be told."""
+        one, other = shown.encode(), fresh.encode()
+        return overlap(bytearray(one + other), 0, len(one), len(one), len(other), whole)
 
     def observe(self, observation: Observation) -> bool:
         """Take in how a request went; False where the policy does not know the model."""
@@ -357,3 +451,12 @@ class PythonEngine:
     def restore(self, snapshot: bytes) -> bool:
         """Replace what was observed; False, and nothing changes, where the snapshot does not fit the policy."""
         return self._core.restore(snapshot)
+
+    def _decision(self, memory: Memory) -> Decision:
+        fallbacks = memory.chain[1 : 1 + memory.decision.fallbacks.length]
+        reasons = memory.reasons[: memory.decision.reasons.length]
+        return Decision.from_records(memory.decision, fallbacks, reasons, self._core.text_of)
+
+    def _action(self, memory: Memory) -> Action:
+        observed = memory.observed if memory.action.observed.length else None
+        return Action.from_records(memory.action, observed, self._core.text_of)

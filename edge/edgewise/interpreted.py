@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgewise.core.endpoints import Endpoint
-from edgewise.core.layout import Live, Memory, Observation, Request, Weights
+from edgewise.core.layout import MAX_SESSIONS, Event, Live, Memory, Observation, Request, Session, Weights
 from edgewise.core.live import adopt, fits, observe, snapshot_bytes
 from edgewise.core.policy import (
     MAX_POLICY_BYTES,
@@ -21,8 +21,24 @@ from edgewise.core.policy import (
     endpoint_count,
 )
 from edgewise.core.routing import route
+from edgewise.core.session import advance, open_session
 from edgewise.core.transcript import Message
 from edgewise.core.types import Record, Span, records_at
+
+
+class Sessions(Sequence[Session]):
+    """The pool of sessions; a record is made when it is first looked at."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, Session] = {}
+
+    def __len__(self) -> int:
+        return MAX_SESSIONS
+
+    def __getitem__(self, index: Any) -> Any:
+        if index not in self._records:
+            self._records[index] = Session()
+        return self._records[index]
 
 
 class Endpoints(Sequence[Endpoint]):
@@ -74,6 +90,7 @@ class InterpretedCore:
         self.models: Sequence[Model] = ()
         self.tenants: Sequence[Tenant] = ()
         self.endpoints = Endpoints()
+        self.sessions = Sessions()
         self._blob = b""
 
     def load_policy(self, blob: bytes) -> int:
@@ -108,6 +125,19 @@ class InterpretedCore:
         """Decide one request whose spans point into `text`; the decision and its lists stand in the memory."""
         tables = (self.policy, self.models, self.tenants, self.endpoints, self.strings)
         route(self.memory, self.weights, *tables, request, messages, text)
+        return self.memory
+
+    def open(self, request: Request, messages: Sequence[Message], text: Any) -> Memory:
+        """Decide one request and open a session for it: the decision and the first action stand in the memory."""
+        self.route(request, messages, text)
+        tables = (self.policy, self.models, self.tenants, self.endpoints, self.strings, self.sessions)
+        open_session(self.memory, *tables, request)
+        return self.memory
+
+    def advance(self, event: Event, text: Any, logprobs: Any) -> Memory:
+        """Take in an event whose spans point into `text` and, in bytes, `logprobs`; the action is in the memory."""
+        tables = (self.policy, self.models, self.tenants, self.endpoints, self.strings, self.sessions)
+        advance(self.memory, self.weights, *tables, event, text, logprobs)
         return self.memory
 
     def observe(self, observation: Observation, text: Any) -> bool:

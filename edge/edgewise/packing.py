@@ -5,12 +5,14 @@ differ by region, and the strings. Equal configurations give equal bytes, in wha
 because everything that is numbered is sorted first.
 """
 
+import itertools
+import math
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from edgewise.config_models import CHOOSABLE_OBJECTIVES, Config, ModelConfig, ProviderConfig
+from edgewise.config_models import CHOOSABLE_OBJECTIVES, Config, LevelConfig, ModelConfig, ProviderConfig
 from edgewise.core.endpoints import LiveRules
 from edgewise.core.labels import (
     CLUSTERS,
@@ -36,9 +38,11 @@ from edgewise.core.policy import (
     POLICY_VERSION,
     Model,
     Policy,
+    SessionRules,
     Tenant,
     check_policy,
 )
+from edgewise.core.stream import MonitorRules
 from edgewise.core.types import Span, records_at
 from edgewise.errors import ConfigError
 from edgewise.money import price_per_token, to_picodollars
@@ -160,6 +164,8 @@ def _pack_head(policy: Policy, config: Config, numbering: _Numbering, strings: _
     default = "default"
     policy.default_tenant = numbering.tenants.index(default) if default in numbering.tenants else _NO_TENANT
     _pack_rules(config, policy.rules)
+    _pack_session(config, policy.session)
+    _pack_levels(config, policy)
 
 
 def _threshold(share: Decimal | None) -> int:
@@ -182,6 +188,31 @@ def _pack_rules(config: Config, rules: LiveRules) -> None:
         rules.shift_back_ms = shifting.end_ms
         rules.shift_dwell_ms = shifting.dwell_s * _MS_PER_SECOND
         rules.peak_from, rules.peak_to = shifting.peak or (0, 0)
+
+
+def _pack_session(config: Config, rules: SessionRules) -> None:
+    session = config.session
+    rules.first_token_ms, rules.stall_ms, rules.total_ms = session.first_token_ms, session.stall_ms, session.total_ms
+    rules.backoff_ms, rules.attempts = session.backoff_ms, session.attempts
+
+
+def _pack_levels(config: Config, policy: Policy) -> None:
+    names = sorted(config.monitor.all_levels)
+    for index, name in enumerate(names):
+        _pack_level(config.monitor.all_levels[name], policy.levels[index])
+    for task, domain in itertools.product(range(len(TASKS)), range(len(DOMAINS))):
+        level = config.monitor.level_of(TASKS[task], DOMAINS[domain])
+        policy.level_of[task * len(DOMAINS) + domain] = names.index(level)
+
+
+def _pack_level(level: LevelConfig, rules: MonitorRules) -> None:
+    rules.hold_back_ms, rules.hold_back_tokens = level.hold_back_ms, level.hold_back_tokens
+    rules.window_tokens = level.window_tokens
+    confidence = level.low_confidence
+    rules.low_confidence = 0 if confidence is None else max(1, round(-1000 * math.log(confidence)))
+    rules.repetition = level.repetition or 0
+    rules.refusal, rules.language_drift = level.refusal, level.language_drift
+    rules.broken_json, rules.stale_knowledge = level.broken_json, level.stale_knowledge
 
 
 def _pack_objectives(config: Config, policy: Policy) -> None:

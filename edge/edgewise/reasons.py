@@ -35,6 +35,9 @@ TEMPLATES = {
     "target_quality": "{model} is the cheapest that reaches the target quality; {score} is expected of it",
     "session": "{model} answered before in this session, and its prompt cache saves {dollars}",
     "shift": "{model} is slow (p95 {value} ms), so this request is among those that go elsewhere",
+    "named_model": "{model} is the model that the request names",
+    "unknown_model": "the request names a model that the policy does not know",
+    "unknown_region": "the request names a region that the policy does not know, where some regions are strict",
 }
 assert tuple(TEMPLATES) == REASONS
 

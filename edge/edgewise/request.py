@@ -53,7 +53,8 @@ class Request(BaseModel):
 
     `budget_usd`: the most that the answer may cost. `latency_slo_ms`: the longest wait for the first token.
     `session_model`: who answered last in this conversation, and has `cached_tokens` of the prompt in its cache.
-    `at_ms`: Unix time in milliseconds.
+    `model`: the only model that may answer. `stream`: whether the answer is read while it is written. `at_ms`: Unix
+    time in milliseconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +72,8 @@ class Request(BaseModel):
     session: Text = ""
     session_model: Text = ""
     cached_tokens: Integer = Field(default=0, ge=0, le=2**31 - 1)
+    model: Text = ""
+    stream: Annotated[bool, Field(strict=True)] = False
     at_ms: Integer = Field(default=0, ge=0, le=2**53)
 
     @property

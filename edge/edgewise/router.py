@@ -16,6 +16,7 @@ from edgewise.live import LiveEndpoint, read_snapshot
 from edgewise.observation import Observation
 from edgewise.packing import pack_policy
 from edgewise.request import Request
+from edgewise.session import Action, Event
 
 
 def _now_ms() -> int:
@@ -76,7 +77,8 @@ class Router:
         """Decide who answers a conversation, or one user message given as text.
 
         `constraints` are the other fields of a request: `max_tokens`, `region`, `budget_usd`, `latency_slo_ms`, `tier`,
-        `tenant`, `needs`, `objective`, `session`, `session_model`, `cached_tokens`, `id`, `at_ms`.
+        `tenant`, `needs`, `objective`, `session`, `session_model`, `cached_tokens`,
+        `model`, `id`, `at_ms`.
 
         Raises:
             RequestError: the request cannot be read; names the field.
@@ -87,17 +89,39 @@ class Router:
 
     def decide(self, request: Request) -> Decision:
         """Decide a request that has been parsed. Raises NoFeasibleModelError as `route` does."""
-        if request.at_ms == 0:
-            request = request.model_copy(update={"at_ms": self._clock()})
+        request = self._timed(request)
         with self._lock:
             decision = self.engine.decide(request)
-        if decision.status == "no_feasible_model":
-            raise no_feasible_model(decision)
-        if decision.status == "empty_request":
-            raise RequestError("messages: empty; give at least one message")
-        if decision.status != "ok":
-            raise EngineError(f"the core gave no decision: {decision.status.replace('_', ' ')}")
+        _check(decision)
         return decision
+
+    def open(self, request: Request) -> tuple[Decision, Action]:
+        """Decide a request and open a session for it; the action says whom to call first.
+
+        For hosts that call the models themselves: docs/sessions.md. The action is to fail where too many sessions are
+        open. Raises NoFeasibleModelError as `route` does.
+        """
+        request = self._timed(request)
+        with self._lock:
+            decision, action = self.engine.open(request)
+        _check(decision)
+        return decision, action
+
+    def advance(self, event: Event) -> Action:
+        """Report what happened to a session; gives what to do next."""
+        with self._lock:
+            return self.engine.advance(event)
+
+    def overlap(self, shown: str, fresh: str, whole: bool) -> int:
+        """How many UTF-8 bytes of `fresh`, the beginning of a resumed answer, repeat the end of what was shown.
+
+        -1 where more of it is needed to tell; never where it is `whole`.
+        """
+        with self._lock:
+            return self.engine.overlap(shown, fresh, whole)
+
+    def _timed(self, request: Request) -> Request:
+        return request if request.at_ms else request.model_copy(update={"at_ms": self._clock()})
 
     def observe(self, model: str, outcome: str = "ok", **seen: Any) -> bool:
         """Report how a request to a model went, so that later decisions know; False where the policy does not name it.
@@ -127,6 +151,16 @@ class Router:
         """Replace what was observed; False, and nothing changes, where the snapshot does not fit the configuration."""
         with self._lock:
             return self.engine.restore(snapshot)
+
+
+def _check(decision: Decision) -> None:
+    """Raise what a decision's status stands for."""
+    if decision.status == "no_feasible_model":
+        raise no_feasible_model(decision)
+    if decision.status == "empty_request":
+        raise RequestError("messages: empty; give at least one message")
+    if decision.status != "ok":
+        raise EngineError(f"the core gave no decision: {decision.status.replace('_', ' ')}")
 
 
 def no_feasible_model(decision: Decision) -> NoFeasibleModelError:

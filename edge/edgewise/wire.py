@@ -79,7 +79,7 @@ def pack_request(request: "Request", base: int) -> bytes:
     Raises RequestError when it is larger than MAX_REQUEST_BYTES.
     """
     contents = [message.content.encode() for message in request.messages]
-    named = (request.id, request.region, request.tenant, request.session, request.session_model)
+    named = (request.id, request.region, request.tenant, request.session, request.session_model, request.model)
     strings = [text.encode() for text in named]
     first_message = RequestRecord.size
     first_string = first_message + len(contents) * MessageRecord.size
@@ -90,13 +90,14 @@ def pack_request(request: "Request", base: int) -> bytes:
     record = RequestRecord()
     _point(record.messages, base + first_message, len(contents))
     position = base + first_string
-    spans = (record.id, record.region, record.tenant, record.session, record.session_model)
+    spans = (record.id, record.region, record.tenant, record.session, record.session_model, record.model)
     for span, text in zip(spans, strings, strict=True):
         _point(span, position, len(text))
         position += len(text)
     record.needs = sum(1 << NEEDS.index(need) for need in request.needs)
     record.tier = TIERS.index(request.tier)
     record.objective = OBJECTIVES.index(request.objective)
+    record.stream = request.stream
     record.max_output_tokens = request.max_tokens
     record.latency_slo_ms = request.latency_slo_ms
     record.cached_tokens = request.cached_tokens

@@ -7,8 +7,9 @@ import pytest
 from edgewise.core import labels
 from edgewise.core.endpoints import OUTCOMES
 from edgewise.core.language import LANGUAGES, SCRIPTS
-from edgewise.core.layout import Decision, Observation, Reason, Request
+from edgewise.core.layout import Action, Decision, Event, Observation, Reason, Request
 from edgewise.core.policy import POLICY_STATUSES
+from edgewise.core.session import ACTIONS, EVENTS, FAULTS, FINISHES, SESSION_REASONS
 from edgewise.core.transcript import Message
 from edgewise.core.types import Record
 from edgewise_build.checkout import WIT
@@ -38,6 +39,11 @@ def block(kind: str, name: str) -> list[str]:
         ("reason-code", labels.REASONS),
         ("policy-status", POLICY_STATUSES),
         ("outcome", OUTCOMES),
+        ("event-kind", EVENTS),
+        ("fault", FAULTS),
+        ("finish", FINISHES),
+        ("action-kind", ACTIONS),
+        ("session-reason", SESSION_REASONS),
     ],
 )
 def test_enums(name: str, expected: tuple[str, ...]) -> None:
@@ -60,6 +66,8 @@ def test_task_scores() -> None:
         ("reason", Reason),
         ("decision", Decision),
         ("observation", Observation),
+        ("event", Event),
+        ("action", Action),
     ],
 )
 def test_records(name: str, record: type[Record]) -> None:

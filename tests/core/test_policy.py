@@ -74,10 +74,17 @@ class TestFeasibility:
         assert (choice.status, choice.model, choice.chain, choice.dropped) == ("no_feasible_model", "", [], 2)
         assert choice.reasons == [("context", "good", 10), ("latency", "bad", 900)]
 
-    def test_regions_that_are_not_strict_or_not_known_bind_nobody(self):
+    def test_regions_that_are_not_strict_bind_nobody(self):
         policy = replace(two(ModelSpec(regions=EU), ModelSpec(regions=0b10)), strict_regions=0)
         assert choose_model(policy, region="eu").model == "bad"
-        assert choose_model(replace(policy, strict_regions=EU), region="mars").model == "bad"
+        assert choose_model(policy, region="mars").model == "bad"
+
+    def test_an_unknown_region_is_not_a_way_around_strict_ones(self):
+        policy = replace(two(ModelSpec(regions=EU), ModelSpec(regions=0b10)), strict_regions=EU)
+        chosen = choose_model(policy, region="mars")
+        assert chosen.status == "no_feasible_model"
+        assert chosen.reasons[0][0] == "unknown_region"
+        assert choose_model(policy).model == "bad"
         assert choose_model(replace(policy, strict_regions=EU), region="eu").model == "good"
         assert choose_model(replace(policy, strict_regions=EU), region="us").model == "bad"
 

@@ -84,6 +84,8 @@ def random_request(draw: random.Random, base: int, text_at: int) -> bytearray:
     if draw.random() < 0.8:
         record[_NEEDS] &= 0 if draw.random() < 0.7 else 0x7F
         struct.pack_into("<IIIqq", record, _NUMBERS, *([0] * 5))
+    if draw.random() < 0.9:
+        struct.pack_into("<II", record, offset_of(Request, "model"), 0, 0)
     record[_TIER] %= 4
     record[_OBJECTIVE] %= len(OBJECTIVES)
     for _ in range(count):

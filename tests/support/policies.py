@@ -106,6 +106,8 @@ def pack(spec: PolicySpec) -> tuple[Policy, list[Model], bytes]:
         chain = spec.clusters.get(cluster, [])
         for place in range(CHAIN_LENGTH):
             policy.clusters[cluster].models[place] = chain[place] if place < len(chain) else NO_MODEL
+    policy.session.first_token_ms = policy.session.stall_ms = policy.session.total_ms = 10_000
+    policy.session.attempts = 1
     policy.default_model, policy.default_objective, policy.default_tenant = spec.default_model, 2, -1
     policy.time_sensitive_from, policy.difficulty_cap = spec.time_sensitive_from, spec.difficulty_cap
     models = []

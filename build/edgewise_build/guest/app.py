@@ -20,9 +20,10 @@ from edgewise.core import selection as core_selection
 from edgewise.core.endpoints import Endpoint
 from edgewise.core.labels import DOMAINS, REASON_HOOK, REASON_HOOK_FAILED, ROLE_USER, TASKS
 from edgewise.core.language import LANGUAGES
-from edgewise.core.layout import Memory, Observation, Request
+from edgewise.core.layout import Event, Memory, Observation, Request
 from edgewise.core.policy import Model, Policy, Tenant
 from edgewise.core.selection import INFEASIBLE, expected_cost, note, note_model, ttft_to_expect
+from edgewise.core.stitching import overlap
 from edgewise.core.types import U8, Records
 from edgewise.hooks import Candidate, Message, RequestView, rank
 from edgewise.interpreted import Endpoints, InterpretedCore, without_views
@@ -38,6 +39,8 @@ except ModuleNotFoundError as error:
 _STATUSES, _TASKS, _CLUSTERS = list(routing.Status), list(routing.Task), list(routing.Cluster)
 _DOMAINS, _LANGUAGES, _SCRIPTS = list(routing.Domain), list(routing.Language), list(routing.Script)
 _REASONS, _POLICY_STATUSES = list(routing.ReasonCode), list(routing.PolicyStatus)
+_ACTIONS, _SESSION_REASONS = list(routing.ActionKind), list(routing.SessionReason)
+_FINISHES, _OUTCOMES = list(routing.Finish), list(routing.Outcome)
 
 
 class _Turn:
@@ -70,6 +73,21 @@ class Routing(exports.Routing):  # type: ignore[misc]
         _asked.request = request
         return _decision(_core.route(*_read(request)))
 
+    def open(self, request: Any) -> Any:
+        """Decide one request and open a session for it."""
+        _asked.request = request
+        memory = _core.open(*_read(request))
+        return routing.Opening(_decision(memory), _action(memory))
+
+    def advance(self, event: Any) -> Any:
+        """Take in what happened to a session."""
+        return _action(_core.advance(*_read_event(event)))
+
+    def overlap(self, shown: str, fresh: str, whole: bool) -> int:
+        """How much of a resumed answer repeats what was shown."""
+        one, other = shown.encode(), fresh.encode()
+        return overlap(bytearray(one + other), 0, len(one), len(one), len(other), whole)
+
     def observe(self, observation: Any) -> bool:
         """Take in how a request went."""
         return _core.observe(*_read_observation(observation))
@@ -98,7 +116,7 @@ _record = Request()
 def _read(request: Any) -> tuple[Request, list[Any], bytes]:
     """The request as the core reads it: the record, its messages, and the text that their spans point into."""
     record, parts, position = _record, [], 0
-    for name in ("id", "region", "tenant", "session", "session_model"):
+    for name in ("id", "region", "tenant", "session", "session_model", "model"):
         encoded = getattr(request, name).encode()
         span = getattr(record, name)
         span.start, span.length = position, len(encoded)
@@ -113,6 +131,7 @@ def _read(request: Any) -> tuple[Request, list[Any], bytes]:
     record.needs = request.needs.value
     record.tier = request.tier.value
     record.objective = request.objective.value
+    record.stream = request.stream
     record.max_output_tokens = request.max_output_tokens
     record.latency_slo_ms = request.latency_slo_ms
     record.cached_tokens = request.cached_tokens
@@ -132,6 +151,50 @@ def _read_observation(observation: Any) -> tuple[Observation, bytes]:
     for name in ("ttft_ms", "tokens_per_s", "retry_after_ms", "cost", "at_ms"):
         setattr(record, name, getattr(observation, name))
     return record, text
+
+
+def _read_event(event: Any) -> tuple[Event, bytes, list[int]]:
+    """The event as the core reads it: the record, the text and the log-probabilities that its spans point into."""
+    record, text = Event(), event.text.encode()
+    record.text.length, record.logprobs.length = len(text), len(event.logprobs)
+    for name in ("kind", "finish", "fault"):
+        setattr(record, name, getattr(event, name).value)
+    for name in ("session", "at_ms", "status", "retry_after_ms", "tokens", "tool", "input_tokens", "output_tokens"):
+        setattr(record, name, getattr(event, name))
+    return record, text, event.logprobs
+
+
+def _action(memory: Memory) -> Any:
+    record = memory.action
+    return routing.Action(
+        kind=_ACTIONS[record.kind],
+        session=record.session,
+        reason=_SESSION_REASONS[record.reason],
+        model=_core.text_of(record.model),
+        resume=bool(record.resume),
+        show=record.show,
+        not_before_ms=record.not_before_ms,
+        deadline_ms=record.deadline_ms,
+        finish=_FINISHES[record.finish],
+        input_tokens=record.input_tokens,
+        output_tokens=record.output_tokens,
+        cost=record.cost,
+        observed=[_observed(memory.observed)] if record.observed.length else [],
+    )
+
+
+def _observed(record: Observation) -> Any:
+    return routing.Observation(
+        model=_core.text_of(record.model),
+        region=_core.text_of(record.region),
+        tenant=_core.text_of(record.tenant),
+        outcome=_OUTCOMES[record.outcome],
+        ttft_ms=record.ttft_ms,
+        tokens_per_s=record.tokens_per_s,
+        retry_after_ms=record.retry_after_ms,
+        cost=record.cost,
+        at_ms=record.at_ms,
+    )
 
 
 def _decision(memory: Memory) -> Any:

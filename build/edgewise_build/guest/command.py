@@ -22,10 +22,10 @@ from edgewise.interpreted import InterpretedCore
 from edgewise.money import PICODOLLARS_PER_DOLLAR
 from edgewise.wire import pack_request, read_shorthands
 
-_TEXTS = ("id", "region", "tenant", "session", "session_model")
+_TEXTS = ("id", "region", "tenant", "session", "session_model", "model")
 _NUMBERS = ("max_tokens", "latency_slo_ms", "cached_tokens", "at_ms")
 _CHOICES = {"tier": TIERS, "objective": OBJECTIVES}
-_FIELDS = ("messages", *_TEXTS, *_NUMBERS, "needs", "budget_usd", *_CHOICES)
+_FIELDS = ("messages", *_TEXTS, *_NUMBERS, "needs", "budget_usd", *_CHOICES, "stream")
 
 
 def _read(line: str) -> Any:
@@ -41,7 +41,7 @@ def _read(line: str) -> Any:
         _check(message.get("role") in ROLES, f"{place}.role", f"one of {', '.join(ROLES)}")
         _check(isinstance(message.get("content"), str), f"{place}.content", "not text")
     request: dict[str, Any] = dict.fromkeys(_TEXTS, "")
-    request |= dict.fromkeys(_NUMBERS, 0) | dict.fromkeys(_CHOICES, "unset") | {"needs": []}
+    request |= dict.fromkeys(_NUMBERS, 0) | dict.fromkeys(_CHOICES, "unset") | {"needs": [], "stream": False}
     request.update(fields)
     for name in _TEXTS:
         _check(isinstance(request[name], str), name, "not text")
@@ -52,6 +52,7 @@ def _read(line: str) -> Any:
     needs = request["needs"]
     _check(isinstance(needs, list) and all(need in NEEDS for need in needs), "needs", f"a list of {', '.join(NEEDS)}")
     budget = request.pop("budget_usd", None)
+    _check(type(request["stream"]) is bool, "stream", "not true or false")
     valid = budget is None or (type(budget) in (int, float) and 0 <= budget <= 1e6)
     _check(valid, "budget_usd", "not an amount of at least 0")
     picodollars = 0 if budget is None else max(1, round(budget * PICODOLLARS_PER_DOLLAR))

@@ -14,6 +14,7 @@ TASKS = (
     "tool",
 )
 TASK_COUNT = len(TASKS)
+TASK_TRANSLATE = TASKS.index("translate")
 
 CLUSTERS = ("knowledge", "writing", "code", "reasoning", "tool")
 CLUSTER_COUNT = len(CLUSTERS)
@@ -47,6 +48,7 @@ TIERS = ("unset", "free", "pro", "enterprise")
 TIER_COUNT = len(TIERS)
 
 NEEDS = ("tools", "json", "vision", "audio", "live_retrieval", "guarded", "private")
+NEED_JSON = 1 << NEEDS.index("json")
 NEED_LIVE_RETRIEVAL = 1 << NEEDS.index("live_retrieval")
 NEED_GUARDED = 1 << NEEDS.index("guarded")
 NEED_PRIVATE = 1 << NEEDS.index("private")
@@ -81,6 +83,9 @@ REASONS = (
     "target_quality",
     "session",
     "shift",
+    "named_model",
+    "unknown_model",
+    "unknown_region",
 )
 (
     REASON_BEST_VALUE,
@@ -109,6 +114,9 @@ REASONS = (
     REASON_TARGET_QUALITY,
     REASON_SESSION,
     REASON_SHIFT,
+    REASON_NAMED_MODEL,
+    REASON_UNKNOWN_MODEL,
+    REASON_UNKNOWN_REGION,
 ) = range(len(REASONS))
 
 SCORE_ONE = 10_000

@@ -48,16 +48,31 @@ def observe(
     model = find_model(observation.model, models, strings, text)
     if model == NO_MODEL:
         return False
+    region = find_region(observation.region, policy, strings, text)
+    tenant = tenant_of(observation.tenant, policy, tenants, strings, text)
+    take_in(observation, model, region, tenant, policy, models, endpoints, strings, memory)
+    return True
+
+
+def take_in(
+    observation: Observation,
+    model: int,
+    region: int,
+    tenant: int,
+    policy: Policy,
+    models: Records[Model],
+    endpoints: Records[Endpoint],
+    strings: U8,
+    memory: Memory,
+) -> None:
+    """Take in an observation of a model, by its index; `region` and `tenant`: -1 where there is none."""
     live = memory.live
     live.latest_at = max(live.latest_at, min(max(observation.at_ms, 0), MAX_TIME))
     _take(observation, policy, models, endpoints, strings, 0, model)
-    region = find_region(observation.region, policy, strings, text)
     if region >= 0:
         _take(observation, policy, models, endpoints, strings, region + 1, model)
-    tenant = tenant_of(observation.tenant, policy, tenants, strings, text)
     if tenant >= 0 and observation.cost > 0:
         _spend(live, tenant, observation.cost, min(max(observation.at_ms, 0), MAX_TIME) // DAY_MS)
-    return True
 
 
 def _take(
@@ -104,7 +119,10 @@ def adopt(
     endpoints: Records[Endpoint],
     memory: Memory,
 ) -> None:
-    """Make the live table fit a policy that is about to replace the old one; what both know by name is kept."""
+    """Make the live table fit a policy that is about to replace the old one; what both know by name is kept.
+
+    Sessions that were opened under the old policy end.
+    """
     layout = _layout(policy, models, tenants, strings)
     live = memory.live
     if live.magic == LIVE_MAGIC and live.layout != layout:
@@ -114,6 +132,7 @@ def adopt(
     live.version = LIVE_VERSION
     live.layout = layout
     live.endpoint_count = endpoint_count(policy)
+    memory.generation = (memory.generation + 1) & 0xFFFFFFFF
 
 
 def _layout(policy: Policy, models: Records[Model], tenants: Records[Tenant], strings: U8) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated
 from edgewise.core.endpoints import LiveRules
 from edgewise.core.labels import CLUSTER_COUNT, DOMAIN_COUNT, OBJECTIVE_COUNT, TASK_COUNT, TIER_COUNT
 from edgewise.core.layout import MAX_ENDPOINTS, MAX_MODELS, MAX_REGIONS, MAX_TENANTS
+from edgewise.core.stream import MAX_WINDOW_TOKENS, MonitorRules
 from edgewise.core.types import I16, I64, U8, U16, Record, Records, Span, i16, i32, i64, u8, u16, u32
 
 POLICY_MAGIC = 0x50574445
@@ -20,6 +21,7 @@ FACTOR_ONE = 200
 """Factors of quality are steps of a half percent: FACTOR_ONE stands for 1."""
 CHAIN_LENGTH = 8
 NO_MODEL = -1
+MAX_LEVELS = 8
 
 POLICY_STATUSES = ("ok", "not_a_policy", "wrong_version", "corrupt", "too_large")
 POLICY_OK, POLICY_NOT_A_POLICY, POLICY_WRONG_VERSION, POLICY_CORRUPT, POLICY_TOO_LARGE = range(len(POLICY_STATUSES))
@@ -69,6 +71,20 @@ class ClusterChain(Record):
     models: Annotated[I16, CHAIN_LENGTH]
 
 
+class SessionRules(Record):
+    """How long a request is worked on. Times in ms.
+
+    `first_token_ms`: the longest wait for a first token. `stall_ms`: between two chunks. `total_ms`: for everything.
+    `backoff_ms`: before a model is called again; it doubles. `attempts`: how often one model is called at most.
+    """
+
+    first_token_ms: i32
+    stall_ms: i32
+    total_ms: i32
+    backoff_ms: i32
+    attempts: u8
+
+
 class Policy(Record):
     """The head of a policy blob; its models, tenants, priors and strings follow it. Spans count from the blob's start.
 
@@ -77,7 +93,8 @@ class Policy(Record):
     `priors`: the expected time to the first token in ms, 16 bits each, row by row: a row for requests without a region,
     then one a region, in each of them one number a model; none: the models' own `ttft_ms`. `tier_objectives`: 0 leaves
     it to the policy. `target_quality`, `harm_from`, `jailbreak_from`, `pii_from`: 0 turns the rule off.
-    `default_tenant`: whose rules hold for requests of no known tenant, or -1.
+    `default_tenant`: whose rules hold for requests of no known tenant, or -1. `levels`: how closely answers are
+    watched; `level_of`: which of them holds, by task and domain.
     """
 
     magic: u32
@@ -93,6 +110,9 @@ class Policy(Record):
     wait_price: Annotated[I64, OBJECTIVE_COUNT]
     clusters: Annotated[Records[ClusterChain], CLUSTER_COUNT]
     rules: LiveRules
+    session: SessionRules
+    levels: Annotated[Records[MonitorRules], MAX_LEVELS]
+    level_of: Annotated[U8, TASK_COUNT * DOMAIN_COUNT]
     tier_objectives: Annotated[U8, TIER_COUNT]
     default_model: i16
     default_tenant: i16
@@ -196,7 +216,20 @@ def _has_valid_head(policy: Policy) -> bool:
     for tier in range(TIER_COUNT):
         if policy.tier_objectives[tier] >= OBJECTIVE_COUNT:
             return False
+    for place in range(len(policy.level_of)):
+        if policy.level_of[place] >= MAX_LEVELS:
+            return False
+    for level in range(MAX_LEVELS):
+        if policy.levels[level].window_tokens > MAX_WINDOW_TOKENS or policy.levels[level].hold_back_ms < 0:
+            return False
+    if not _is_sane(policy.session):
+        return False
     return 0 < policy.default_objective < OBJECTIVE_COUNT
+
+
+def _is_sane(rules: SessionRules) -> bool:
+    times = min(rules.first_token_ms, rules.stall_ms, rules.total_ms) > 0 and rules.backoff_ms >= 0
+    return times and rules.attempts > 0
 
 
 def endpoint_count(policy: Policy) -> int:

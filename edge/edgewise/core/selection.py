@@ -36,6 +36,7 @@ from edgewise.core.labels import (
     REASON_LANGUAGE,
     REASON_LATENCY,
     REASON_LIVE_RETRIEVAL,
+    REASON_NAMED_MODEL,
     REASON_NEEDS,
     REASON_OUTPUT_LIMIT,
     REASON_PRIVATE,
@@ -46,6 +47,8 @@ from edgewise.core.labels import (
     REASON_TENANT_BUDGET,
     REASON_TENANT_MODELS,
     REASON_TIME_SENSITIVE,
+    REASON_UNKNOWN_MODEL,
+    REASON_UNKNOWN_REGION,
     SCORE_ONE,
     STATUS_NO_FEASIBLE_MODEL,
     STATUS_OK,
@@ -76,6 +79,8 @@ _MAX_DROP_REASONS = MAX_REASONS - 8
 _BELOW_TARGET = 1 << 61
 _QUALITY_STEP = 1 << 40
 _NO_LIMIT = -1
+NO_NAME = -1
+UNKNOWN_NAME = -2
 _PROBE_SALT = 0x50524F42
 
 
@@ -113,10 +118,12 @@ def set_scene(
     decision = memory.decision
     scene.now = min(max(request.at_ms, 0), MAX_TIME) if request.at_ms != 0 else memory.live.latest_at
     scene.region = find_region(request.region, policy, strings, text)
+    scene.unknown_region = 1 if scene.region < 0 and request.region.length > 0 and policy.strict_regions != 0 else 0
     scene.row = (scene.region + 1) * min(len(models), MAX_MODELS)
     scene.session_model = find_model(request.session_model, models, strings, text)
+    scene.named = _named_model(request, models, strings, text)
     scene.cached_tokens = min(request.cached_tokens, decision.input_tokens)
-    scene.needs = request.needs | _needs_of_signals(policy, memory)
+    scene.needs = request.needs | (_needs_of_signals(policy, memory) if scene.named == NO_NAME else 0)
     scene.request_hash = _hash_request(request, text, memory)
     _set_objective(request, policy, memory)
     _set_tenant(request, policy, tenants, strings, text, memory)
@@ -125,6 +132,17 @@ def set_scene(
         note(REASON_TIME_SENSITIVE, decision.recency, memory)
     if decision.difficulty > policy.difficulty_cap:
         note(REASON_DIFFICULTY_CAPPED, policy.difficulty_cap, memory)
+    if scene.named == UNKNOWN_NAME:
+        note(REASON_UNKNOWN_MODEL, 0, memory)
+    if scene.unknown_region == 1:
+        note(REASON_UNKNOWN_REGION, 0, memory)
+
+
+def _named_model(request: Request, models: Records[Model], strings: U8, text: U8) -> int:
+    if request.model.length == 0:
+        return NO_NAME
+    named = find_model(request.model, models, strings, text)
+    return named if named != NO_MODEL else UNKNOWN_NAME
 
 
 def _needs_of_signals(policy: Policy, memory: Memory) -> int:
@@ -232,17 +250,17 @@ def _utility(
 ) -> int:
     scene = memory.scene
     model = models[index]
+    if scene.named != NO_NAME and scene.named != index:
+        memory.decision.dropped += 1
+        return INFEASIBLE
     if _is_unable(request, model, memory) or _is_forbidden(policy, model, tenants, index, memory):
         return INFEASIBLE
     cost = expected_cost(model, index, memory)
     if _is_too_dear(request, model, cost, memory):
         return INFEASIBLE
     endpoint = endpoints[scene.row + index]
-    if _is_down(policy, model, endpoint, strings, memory):
-        return INFEASIBLE
     ttft = ttft_to_expect(policy, model, endpoint, strings, index, memory)
-    if request.latency_slo_ms > 0 and ttft > request.latency_slo_ms:
-        _drop(REASON_LATENCY, model, ttft, memory)
+    if scene.named == NO_NAME and _is_too_slow(request, policy, model, endpoint, ttft, strings, memory):
         return INFEASIBLE
     memory.qualities[index] = expected_quality(model, memory)
     if scene.target > 0:
@@ -274,7 +292,8 @@ def _is_unable(request: Request, model: Model, memory: Memory) -> bool:
         return _drop(REASON_GUARDED, model, max(decision.harm, decision.jailbreak), memory)
     if missing & NEED_PRIVATE != 0:
         return _drop(REASON_PRIVATE, model, decision.pii, memory)
-    if memory.scene.language >= 0 and model.languages[memory.scene.language] == 0:
+    known = memory.scene.language < 0 or model.languages[memory.scene.language] > 0
+    if memory.scene.named == NO_NAME and not known:
         return _drop(REASON_LANGUAGE, model, memory.scene.language, memory)
     return False
 
@@ -282,6 +301,8 @@ def _is_unable(request: Request, model: Model, memory: Memory) -> bool:
 def _is_forbidden(policy: Policy, model: Model, tenants: Records[Tenant], index: int, memory: Memory) -> bool:
     """Whether the request may not go to the model: residency, the tenant's list."""
     region = memory.scene.region
+    if memory.scene.unknown_region == 1:
+        return _drop(REASON_RESIDENCY, model, region, memory)
     if region >= 0 and policy.strict_regions >> region & 1 == 1 and model.regions >> region & 1 == 0:
         return _drop(REASON_RESIDENCY, model, region, memory)
     if memory.scene.tenant >= 0:
@@ -297,6 +318,17 @@ def _is_too_dear(request: Request, model: Model, cost: int, memory: Memory) -> b
     left = memory.scene.tenant_left
     if left != _NO_LIMIT and cost > left:
         return _drop(REASON_TENANT_BUDGET, model, left, memory)
+    return False
+
+
+def _is_too_slow(
+    request: Request, policy: Policy, model: Model, endpoint: Endpoint, ttft: int, strings: U8, memory: Memory
+) -> bool:
+    """Whether the endpoint does not answer now, or not in time."""
+    if _is_down(policy, model, endpoint, strings, memory):
+        return True
+    if request.latency_slo_ms > 0 and ttft > request.latency_slo_ms:
+        return _drop(REASON_LATENCY, model, ttft, memory)
     return False
 
 
@@ -418,7 +450,9 @@ def _stay(models: Records[Model], preferred: int, memory: Memory) -> int:
 def _note_choice(policy: Policy, models: Records[Model], count: int, chosen: int, memory: Memory) -> None:
     decision = memory.decision
     saving = _cache_saving(models[chosen], memory)
-    if chosen == memory.scene.session_model and saving > 0:
+    if memory.scene.named == chosen:
+        note_model(REASON_NAMED_MODEL, models[chosen], 0, memory)
+    elif chosen == memory.scene.session_model and saving > 0:
         note_model(REASON_SESSION, models[chosen], saving, memory)
     elif decision.abstained and chosen == policy.default_model:
         note_model(REASON_ABSTAINED, models[chosen], decision.confidence, memory)

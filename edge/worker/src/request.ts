@@ -18,6 +18,8 @@ const FIELDS = [
   "session",
   "session_model",
   "cached_tokens",
+  "model",
+  "stream",
   "at_ms",
 ];
 const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
@@ -49,6 +51,8 @@ export function readRequest(data: unknown): Request {
     session: readText(fields["session"], "session"),
     sessionModel: readText(fields["session_model"], "session_model"),
     cachedTokens: readInteger(fields["cached_tokens"], "cached_tokens", MAX_I32),
+    model: readText(fields["model"], "model"),
+    stream: readFlag(fields["stream"], "stream"),
     atMs: BigInt(readInteger(fields["at_ms"], "at_ms", 2 ** 53)),
   };
   for (const name of Object.keys(fields)) {
@@ -143,6 +147,13 @@ function countCharacters(text: string, end: number): number {
   let count = 0;
   for (let index = 0; index < end; index += text.codePointAt(index)! > 0xffff ? 2 : 1) count++;
   return count;
+}
+
+function readFlag(value: unknown, place: string): boolean {
+  if (value !== undefined && typeof value !== "boolean") {
+    throw new RequestError("Input should be a valid boolean", place);
+  }
+  return value ?? false;
 }
 
 function readInteger(value: unknown, place: string, maximum: number): number {

@@ -18,6 +18,8 @@ const EMPTY = {
   session: "",
   sessionModel: "",
   cachedTokens: 0,
+  model: "",
+  stream: false,
   atMs: 0n,
 };
 
@@ -64,6 +66,8 @@ test("every field arrives in the contract's units", () => {
     session: "s",
     sessionModel: "gpt-4o",
     cachedTokens: 1200,
+    model: "",
+    stream: false,
     atMs: 1782000160896n,
   });
 });
