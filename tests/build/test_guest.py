@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewise.core.classifier import ClassifierScratch, infer
+from edgewise.core.endpoints import hash_bytes
 from edgewise.core.labels import ROLE_USER
 from edgewise.core.language import LanguageResult, LanguageScratch, identify
 from edgewise.core.layout import Weights
@@ -131,6 +132,21 @@ def test_units(text, start, length):
     start = min(start, len(text))
     length = min(length, len(text) - start)
     assert variants.units(text, start, length) == units(text, start, length)
+
+
+@given(st.binary(max_size=1500) | texts.map(lambda text: text.encode("utf-8", "surrogatepass")), st.integers(0, 300))
+@settings(max_examples=100)
+def test_tail_start(text, start):
+    from edgewise.core.transcript import _tail_start
+
+    start = min(start, len(text))
+    assert variants.tail_start(text, start, len(text)) == _tail_start(text, start, len(text))
+
+
+@given(st.binary(max_size=300), st.integers(0, 300))
+def test_hash_bytes(text, start):
+    start = min(start, len(text))
+    assert variants.hash_bytes(text, start, len(text) - start) == hash_bytes(text, start, len(text) - start)
 
 
 @given(st.integers(0, 2**32))

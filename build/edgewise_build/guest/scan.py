@@ -11,7 +11,7 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, compress
-from operator import eq
+from operator import eq, itemgetter
 from typing import Any
 
 from edgewise.core import classifier, features
@@ -189,11 +189,12 @@ class Table:
         slot = (mixed * SLOTS) >> 32
         return self._rows[slot] if self._fingerprints[slot] == (mixed >> 4) & 0xFF else 0
 
-    def rows_of(self, hashes: int, count: int) -> list[tuple[int, int]]:
-        """Which of `count` n-grams the table knows, and their rows: as `row_of` does for one.
+    def rows_of(self, hashes: int, owners: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Of n-grams, each with an owner, those that the table knows: owner and row, as `row_of` finds it for one.
 
-        The hashes stand in lanes of 64 bits.
+        The hashes stand in lanes of 64 bits, as many as there are owners.
         """
+        count = len(owners)
         ones = _ones(count)
         mask = _MASK * ones
         mixed = (hashes * 0x9E3779B1) & mask
@@ -201,35 +202,35 @@ class Table:
         mixed = (mixed * 0x85EBCA6B) & mask
         slots = memoryview((((mixed * SLOTS) >> 32) & mask).to_bytes(8 * count, "little")).cast("Q").tolist()
         marks = ((mixed >> 4) & (0xFF * ones)).to_bytes(8 * count, "little")[::8]
-        known = map(eq, map(self._fingerprints.__getitem__, slots), marks)
-        rows = self._rows
-        return [(place, rows[slot]) for place, slot in compress(enumerate(slots), known)]
+        stored = itemgetter(*slots, 0, 0)(self._fingerprints)  # of fewer than two, it would give no tuple
+        known = list(map(eq, stored, marks))
+        return zip(compress(owners, known), map(self._rows.__getitem__, compress(slots, known)), strict=True)
 
     def sum_grams(self, texts: Sequence[str], sizes: Sequence[int], skip: int = 0) -> list[int]:
         """For each text, the sum of the rows of all its runs of so many characters.
 
         Runs that end in the first `skip` characters do not count, runs that begin there do.
         """
-        totals = [0] * len(texts)
-        places = list(chain.from_iterable(range(len(text)) for text in texts))
-        owners = list(chain.from_iterable([index] * len(text) for index, text in enumerate(texts)))
-        count = len(places)
-        ones = _ones(count)
+        joined = "".join(texts)
+        ones = _ones(len(joined))
         mask = _MASK * ones
-        spread = bytearray(8 * count)
-        characters = "".join(texts).encode("utf-32-le")
+        spread = bytearray(8 * len(joined))
+        characters = joined.encode("utf-32-le")
         for byte in range(3):
             spread[byte::8] = characters[byte::4]
         codes = lanes = int.from_bytes(spread, "little")
+        totals = [0] * (len(texts) + 1)  # the last is for runs that do not count
         for size in range(1, max(sizes) + 1):
             if size > 1:
                 lanes = ((lanes << 64) * _STEP + codes) & mask
             if size in sizes:
                 first = max(skip, size - 1)
-                for at, row in self.rows_of(lanes ^ (_GRAM[size - 1] * ones), count):
-                    if places[at] >= first:
-                        totals[owners[at]] += row
-        return totals
+                owners: list[int] = []
+                for index, text in enumerate(texts):
+                    owners += [-1] * min(first, len(text)) + [index] * (len(text) - first)
+                for owner, row in self.rows_of(lanes ^ (_GRAM[size - 1] * ones), owners):
+                    totals[owner] += row
+        return totals[:-1]
 
 
 def _ones(count: int) -> int:
@@ -284,8 +285,9 @@ class _Tokens(dict[str, tuple[int, int]]):
         words, shapes = _fold_all(tokens, _LETTERS), _fold_all(tokens, _SHAPED)
         hashes = list(map(_hash_word, words))
         rows = [0] * len(tokens)
-        for place, row in self._table.rows_of(_lanes_of(hashes) ^ (_WORD * _ones(len(hashes))), len(hashes)):
-            rows[place] = row
+        salt = _WORD * _ones(len(hashes))
+        for index, row in self._table.rows_of(_lanes_of(hashes) ^ salt, range(len(hashes))):
+            rows[index] = row
         for index, shape in enumerate(shapes):
             if "0" in shape:
                 hashes[index] = _hash_word(shape)
@@ -500,14 +502,16 @@ class Scanner:
         word = token
         while _KINDS[word[-1]] == SPACE:
             word = word[:-1]
-        edged = " "
+        grams = [ord(" ")]  # the hashes of the last 1, 2, ... up to 5 characters, before their salts
         for place, character in enumerate([*word, " "], start):
             if character in _APOSTROPHES or not turn.reads_grams(place):
                 continue
             letter = _fold(ord(character))
-            edged = edged[-4:] + ("0" if _class_of(letter) == DIGIT else chr(letter))
-            for size in range(3, len(edged) + 1):
-                sums[turn.run_at(place)] += self._table.row_of(_chain(edged[-size:]) ^ _GRAM[size - 1])
+            letter = ord("0") if _class_of(letter) == DIGIT else letter
+            grams = [letter, *[(gram * _STEP + letter) & _MASK for gram in grams[:4]]]
+            run = turn.run_at(place)
+            for gram, salt in zip(grams[2:], _GRAM[2:], strict=False):
+                sums[run] += self._table.row_of(gram ^ salt)
         return start + len(word)
 
     def _add_pairs(self, words: list[int], runs: list[tuple[int, int]], sums: list[int]) -> None:
@@ -524,5 +528,5 @@ class Scanner:
         for distance, factor, salt in ((1, 31, _PAIR), (2, 37, _SKIP)):
             earlier = (lanes << (64 * distance)) & everywhere
             pairs = ((earlier * factor + lanes) & (_MASK * ones)) ^ (salt * ones)
-            for place, row in self._table.rows_of(pairs, count):
-                sums[run_of_word[place]] += row
+            for run, row in self._table.rows_of(pairs, run_of_word):
+                sums[run] += row

@@ -14,7 +14,7 @@ from operator import mul
 from types import ModuleType
 from typing import Any
 
-from edgewise.core import classifier, language, tokens, transcript
+from edgewise.core import classifier, language, selection, tokens, transcript
 from edgewise.core.classifier import (
     HIDDEN,
     HIDDEN_SHIFT,
@@ -42,7 +42,7 @@ from edgewise.core.language import (
 )
 from edgewise.core.layout import Weights
 from edgewise.core.tokens import UNITS_OF_BYTE, UNITS_PER_TOKEN
-from edgewise.core.transcript import ASK_BYTES, Ask
+from edgewise.core.transcript import ASK_BYTES, TAIL_BYTES, TAIL_TOKENS, Ask
 from edgewise_build.guest.lanes import Unpacker, columns, pack
 from edgewise_build.guest.scan import Scanner
 
@@ -65,6 +65,8 @@ def variants(weights: Weights) -> list[tuple[ModuleType, str, Callable[..., Any]
     return [
         (tokens, "units", units),
         (transcript, "_copy", copy),
+        (transcript, "_tail_start", tail_start),
+        (selection, "hash_bytes", hash_bytes),
         (classifier, "read_features", scanner.read_features),
         (classifier, "_find_slots", scanner.find_slots),
         (classifier, "_sum_rows", scanner.sum_rows),
@@ -112,6 +114,24 @@ def copy(text: Any, start: int, end: int, max_tokens: int, max_bytes: int, ask: 
         index += max(1, skipped)
     ask.length = out
     return index
+
+
+def tail_start(text: Any, start: int, end: int) -> int:
+    """Instead of `transcript._tail_start`."""
+    tail = bytes(text[max(start, end - TAIL_BYTES) : end])
+    spent = list(accumulate(tail[::-1].translate(_UNITS)))
+    index = end - bisect_right(spent, TAIL_TOKENS * UNITS_PER_TOKEN)
+    while index < end and text[index] & 0xC0 == 0x80:
+        index += 1
+    return index
+
+
+def hash_bytes(text: Any, start: int, length: int) -> int:
+    """Instead of `endpoints.hash_bytes`, where the whole ask is hashed."""
+    value = 2_166_136_261
+    for byte in bytes(text[start : start + length]):
+        value = (value ^ byte) * 16_777_619 & 0xFFFFFFFF
+    return value
 
 
 def _stretch(text: Any, start: int, end: int, room: int) -> bytes:
