@@ -5,6 +5,7 @@ the same in CPython and in compiled code as long as values stay below 2**63, wha
 """
 
 import ast
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable
@@ -160,10 +161,12 @@ def _constant_table(values: tuple[int, ...]) -> np.ndarray[Any, Any]:
     return np.array(values, dtype=width)
 
 
+@functools.cache
 def native(function: Callable[..., Any]) -> Any:
     """The core function compiled for this machine: takes numpy arrays and numpy records, gives what CPython gives.
 
-    For training and evaluation, which read millions of prompts through the core's own feature extractor.
+    For training and evaluation, which read millions of prompts through the core's own feature extractor. Compiling
+    takes seconds, so a process does it once for each function.
     """
     assert isinstance(function, FunctionType)
     return _Compiler({"error_model": "numpy", "boundscheck": False, "nogil": True}).dispatcher(function)
