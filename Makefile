@@ -54,7 +54,7 @@ train: setup
 	$(BIN)/edgewise train --data $(DATA)
 
 eval: build
-	$(BIN)/edgewise eval --data $(DATA)
+	$(BIN)/edgewise eval --data $(DATA) --heavy --docs docs
 
 wheel: build
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -6,6 +6,7 @@ baselines were not there are left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -83,12 +84,12 @@ def _language(heads: Json, baselines: Json) -> Iterator[Bar]:
 
 
 def _least(what: str, bar: float, figures: Json | None, name: str) -> Iterator[Bar]:
-    if figures is not None and name in figures:
-        figure = figures[name]
+    figure = (figures or {}).get(name, math.nan)
+    if figures is not None and not math.isnan(figure):
         yield Bar(what, bar, True, figure, figures.get(f"{name}_interval"), figure >= bar)
 
 
 def _most(what: str, bar: float, figures: Json | None, name: str) -> Iterator[Bar]:
-    if figures is not None and name in figures:
-        figure = figures[name]
+    figure = (figures or {}).get(name, math.nan)
+    if figures is not None and not math.isnan(figure):
         yield Bar(what, bar, False, figure, figures.get(f"{name}_interval"), figure <= bar)

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgewise.bench import commit, machine
 from edgewise.core.layout import Weights
-from edgewise_classifier import costs
+from edgewise_classifier import costs, metrics
 from edgewise_classifier.artifact import weights_from_onnx
 from edgewise_classifier.bars import bars
 from edgewise_classifier.baselines import Scores, decision_times, run_baselines
@@ -25,6 +25,7 @@ from edgewise_classifier.data import UNKNOWN, Row, load_sets
 from edgewise_classifier.difficulty import difficulty_head
 from edgewise_classifier.heads import (
     NOT_POOLED,
+    SOURCE_DRAWS,
     Figures,
     accuracy_by_language,
     binary_head,
@@ -102,7 +103,9 @@ def evaluate(
     classifier = CoreClassifier(weights_from_onnx(model))
     progress(f"classifying {len(rows)} prompts")
     found = predict(classifier, rows)
-    report = Report(extra={"commit": commit(), "machine": machine(), "rows": len(rows), "weights_bytes": Weights.size})
+    report = Report()
+    report.extra |= {"commit": commit(), "machine": machine(), "weights_bytes": Weights.size}
+    report.extra |= {"rows": len(rows), "limit": limit}
     report.heads = _heads(rows, found)
     progress("difficulty against outcomes")
     report.heads["difficulty"] = difficulty_head(classifier, data)
@@ -115,7 +118,7 @@ def evaluate(
     _identification(report, data, baselines)
     if baselines:
         for name, scores in run_baselines(data, rows, seed=seed, heavy=heavy, progress=progress).items():
-            report.baselines[name] = _baseline_heads(rows, scores)
+            report.baselines[name] = _compared_heads(rows, scores, source_draws=0)
     if heavy:
         progress("time of a decision")
         report.extra["times"] = decision_times(classifier, [row for row in rows if row.task != UNKNOWN], seed)
@@ -125,25 +128,27 @@ def evaluate(
 
 def _heads(rows: Sequence[Row], found: Predictions) -> dict[str, Figures]:
     scores = {"task": found.task, **found.binary, "safety": found.unsafe}
-    heads = _baseline_heads(rows, {head: scores[head] for head in ("task", "code", "recency", "safety", "pii")})
+    compared = {head: scores[head] for head in ("task", "code", "recency", "safety", "pii")}
+    heads = _compared_heads(rows, compared, SOURCE_DRAWS)
     heads["domain"] = domain_head(rows, found.domain)
     known = np.array([row.task != UNKNOWN for row in rows])
     if known.any():
-        right = found.task.argmax(1) == np.array([row.task for row in rows])
+        labels, answered = np.array([row.task for row in rows]), known & ~found.abstained
         pooled = heads["task"]["pooled"]
         pooled["abstained"] = float(np.mean(found.abstained[known]))
-        pooled["accuracy_when_answered"] = float(np.mean(right[known & ~found.abstained]))
+        pooled["accuracy_when_answered"] = metrics.accuracy(labels[answered], found.task.argmax(1)[answered])
     heads["recency"]["false_positives"] = recency_false_positives(rows, found.binary["recency"])
     return heads
 
 
-def _baseline_heads(rows: Sequence[Row], scores: Scores) -> dict[str, Figures]:
+def _compared_heads(rows: Sequence[Row], scores: Scores, source_draws: int) -> dict[str, Figures]:
+    """The heads that baselines have too."""
     heads = {}
     for head, found in scores.items():
         if head == "task":
-            heads[head] = task_head(rows, found)
+            heads[head] = task_head(rows, found, source_draws)
         else:
-            heads[head] = binary_head(rows, labels_of(head, rows), found, NOT_POOLED.get(head, ()))
+            heads[head] = binary_head(rows, labels_of(head, rows), found, NOT_POOLED.get(head, ()), source_draws)
     return heads
 
 
@@ -174,7 +179,7 @@ def _robustness(classifier: CoreClassifier, rows: Sequence[Row], seed: int) -> d
 def _languages(classifier: CoreClassifier, everything: Sequence[Row], seed: int) -> dict[str, Any]:
     """Task accuracy by language, and what the language signal brings, on as many rows of each language."""
     rows = sample(everything, ROWS_OF_A_LANGUAGE, seed, group=lambda row: (row.source, row.lang))
-    asks = [row for row in rows if row.task != UNKNOWN and row.source != SENTENCES]
+    asks = [row for row in rows if row.task != UNKNOWN and row.lang != "und" and row.source != SENTENCES]
     right = predict(classifier, asks).task.argmax(1) == np.array([row.task for row in asks])
     foreign = [row for row in rows if row.lang not in _ENGLISH]
     groups = {

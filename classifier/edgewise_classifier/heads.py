@@ -36,26 +36,26 @@ def summarize(measure: Measure, chosen: Array, draws: int = POOLED_DRAWS) -> Fig
     return {**measure(chosen), **{f"{name}_interval": bounds for name, bounds in found.items()}, "n": len(chosen)}
 
 
-def _by_source(rows: Sequence[Row], known: Array, measure: Measure) -> dict[str, Figures]:
+def _by_source(rows: Sequence[Row], known: Array, measure: Measure, draws: int) -> dict[str, Figures]:
     sources = np.array([row.source for row in rows])
     return {
-        source: summarize(measure, np.nonzero(known & (sources == source))[0], SOURCE_DRAWS)
+        source: summarize(measure, np.nonzero(known & (sources == source))[0], draws)
         for source in sorted(set(sources[known].tolist()))
     }
 
 
-def _head(rows: Sequence[Row], known: Array, measure: Measure, right: Array, confidence: Array) -> Figures:
-    """Both parts of a head; `right` and `confidence` are of all rows, `known` says which have a label to pool."""
+def _pool(known: Array, measure: Measure, right: Array, confidence: Array) -> Figures:
+    """The pooled part of a head; `right` and `confidence` are of all rows, `known` says which have a label to pool."""
     pooled = np.nonzero(known)[0]
     if len(pooled) == 0:
-        return {"pooled": {"n": 0}, "sources": {}}
+        return {"n": 0}
     figures = summarize(measure, pooled)
     figures["reliability"] = metrics.reliability(confidence[pooled], right[pooled])
     figures["abstention_curve"] = metrics.abstention_curve(confidence[pooled], right[pooled])
-    return {"pooled": figures, "sources": _by_source(rows, known, measure)}
+    return figures
 
 
-def task_head(rows: Sequence[Row], scores: Array) -> Figures:
+def task_head(rows: Sequence[Row], scores: Array, source_draws: int = SOURCE_DRAWS) -> Figures:
     """The figures of the task head from its scores, rows x TASK_COUNT."""
     labels = np.array([row.task for row in rows])
     predicted, confidence = scores.argmax(1), scores.max(1)
@@ -71,11 +71,11 @@ def task_head(rows: Sequence[Row], scores: Array) -> Figures:
             "calibration_error": metrics.calibration_error(confidence[chosen], right[chosen]),
         }
 
-    head = _head(rows, labels != UNKNOWN, measure, right, confidence)
-    if head["sources"]:
-        chosen = np.nonzero(labels != UNKNOWN)[0]
-        pooled = head["pooled"]
-        pooled["mean_of_sources"] = float(np.mean([entry["accuracy"] for entry in head["sources"].values()]))
+    known = labels != UNKNOWN
+    pooled, sources = _pool(known, measure, right, confidence), _by_source(rows, known, measure, source_draws)
+    if sources:
+        chosen = np.nonzero(known)[0]
+        pooled["mean_of_sources"] = float(np.mean([entry["accuracy"] for entry in sources.values()]))
         pooled["coverage"] = {
             str(precision): metrics.coverage_at(confidence[chosen], right[chosen], precision)[0]
             for precision in PRECISIONS
@@ -84,7 +84,7 @@ def task_head(rows: Sequence[Row], scores: Array) -> Figures:
         np.add.at(table, (labels[chosen], predicted[chosen]), 1)
         pooled["confusion"] = table.tolist()
         pooled["languages"] = accuracy_by_language([rows[index] for index in chosen.tolist()], right[chosen])
-    return head
+    return {"pooled": pooled, "sources": sources}
 
 
 def accuracy_by_language(rows: Sequence[Row], right: Array) -> dict[str, Figures]:
@@ -112,10 +112,18 @@ def domain_head(rows: Sequence[Row], scores: Array) -> Figures:
             "calibration_error": metrics.calibration_error(confidence[chosen], right[chosen]),
         }
 
-    return _head(rows, labels != UNKNOWN, measure, right, confidence)
+    known = labels != UNKNOWN
+    sources = _by_source(rows, known, measure, SOURCE_DRAWS)
+    return {"pooled": _pool(known, measure, right, confidence), "sources": sources}
 
 
-def binary_head(rows: Sequence[Row], labels: Array, scores: Array, not_pooled: Collection[str] = ()) -> Figures:
+def binary_head(
+    rows: Sequence[Row],
+    labels: Array,
+    scores: Array,
+    not_pooled: Collection[str] = (),
+    source_draws: int = SOURCE_DRAWS,
+) -> Figures:
     """The figures of a head that says yes from THRESHOLD on; `labels`: 1, 0 or UNKNOWN, `scores`: from 0 to 1."""
     guess = (scores >= THRESHOLD).astype(int)
     right = (guess == labels).astype(float)
@@ -134,14 +142,13 @@ def binary_head(rows: Sequence[Row], labels: Array, scores: Array, not_pooled: C
         }
 
     known = labels != UNKNOWN
-    pooled = known & ~np.isin([row.source for row in rows], list(not_pooled))
-    head = _head(rows, pooled, measure, right, confidence)
-    head["sources"] = _by_source(rows, known, measure)
-    sources = np.array([row.source for row in rows])
-    for source, figures in head["sources"].items():
-        figures["positives"] = int(np.sum(labels[known & (sources == source)]))
-    head["pooled"]["positives"] = int(np.sum(labels[pooled]))
-    return head
+    names = np.array([row.source for row in rows])
+    to_pool = known & ~np.isin(names, list(not_pooled))
+    pooled, sources = _pool(to_pool, measure, right, confidence), _by_source(rows, known, measure, source_draws)
+    pooled["positives"] = int(np.sum(labels[to_pool]))
+    for source, figures in sources.items():
+        figures["positives"] = int(np.sum(labels[known & (names == source)]))
+    return {"pooled": pooled, "sources": sources}
 
 
 def _share(yes: Array) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import struct
 from collections.abc import Callable
@@ -72,24 +71,17 @@ class Identified:
     code: int
 
 
-@functools.cache
-def _native_identify() -> Any:
-    from edgewise_build.lower import native
-
-    return native(identify)
-
-
 class CoreIdentifier:
     """The core's own `identify`, compiled for this machine, with one table."""
 
     def __init__(self, table: bytes | None = None) -> None:
         import numpy as np
 
-        from edgewise_build.lower import record_dtype
+        from edgewise_build.lower import native, record_dtype
 
         packed = read_table() if table is None else table
         self._numpy: Any = np
-        self._identify: Any = _native_identify()
+        self._identify: Any = native(identify)
         self._table = np.frombuffer(packed, record_dtype(LanguageTable))[0]
         self._scratch = np.zeros(1, record_dtype(LanguageScratch))[0]
         self._result = np.zeros(1, record_dtype(LanguageResult))[0]

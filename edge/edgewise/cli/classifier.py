@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from edgewise.cli.outcomes import evaluate_outcomes
 from edgewise.errors import EdgewiseError
 
 _data = click.option(
@@ -44,18 +45,36 @@ def train(data: Path, output: Path | None, epochs: int, versions: int, seed: int
 @_data
 @click.option("--limit", type=click.IntRange(1), default=250, show_default=True, help="Rows of a source at most.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="Train the light baselines as well.")
-@click.option("--heavy", is_flag=True, help="Also the baselines on MiniLM embeddings; takes some minutes.")
+@click.option("--heavy", is_flag=True, help="Also the baselines on MiniLM embeddings; takes minutes the first time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def evaluate(data: Path, limit: int, baselines: bool, heavy: bool, as_json: bool) -> None:
-    """Measure the shipped classifier on test sets that training never saw, beside baselines."""
+@click.option("--docs", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Write evaluation.md, its plots and evaluation.json into this folder.")  # fmt: skip
+@click.option("--outcomes", is_flag=True, help="Measure quality against cost instead, on the files in outcomes/.")
+def evaluate(
+    data: Path, limit: int, baselines: bool, heavy: bool, as_json: bool, docs: Path | None, outcomes: bool
+) -> None:
+    """Measure the shipped classifier on test sets that training never saw, beside baselines.
+
+    Prints the bars that the project set itself, whether they are held, and where the classifier is known to fail; all
+    figures are in the JSON and on the page.
+    """
     try:
         from edgewise_classifier.evaluate import evaluate as run
     except ImportError as error:
         raise _missing(error) from None
+    if outcomes:
+        evaluate_outcomes(data, docs, as_json)
+        return
     console = Console(highlight=False, stderr=True)
-    report = run(data, limit=limit, baselines=baselines, heavy=heavy, progress=console.print).to_json()
+    try:
+        report = run(data, limit=limit, baselines=baselines, heavy=heavy, progress=console.print).to_json()
+    except ValueError as error:
+        raise EdgewiseError(str(error)) from None
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    if docs is not None:
+        _write(report, text, docs)
     if as_json:
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        click.echo(text)
     else:
         _show(report)
 
@@ -64,22 +83,30 @@ def _missing(error: ImportError) -> EdgewiseError:
     return EdgewiseError(f"this needs `pip install 'edgewise[train]'` ({error.name} is missing)")
 
 
+def _write(report: dict[str, Any], text: str, docs: Path) -> None:
+    """The page, its plots and its figures; plots of an earlier run that this one has nothing for are removed."""
+    from edgewise_classifier.evaluation_page import markdown
+    from edgewise_classifier.plots import plots
+
+    for old in docs.glob("evaluation-*.svg"):
+        old.unlink()
+    pictures = plots(report)
+    for name, svg in pictures.items():
+        (docs / name).write_text(svg, encoding="utf-8")
+    (docs / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+    (docs / "evaluation.md").write_text(markdown(report, list(pictures)), encoding="utf-8")
+
+
 def _show(report: dict[str, Any]) -> None:
+    from edgewise_classifier.evaluation_page import BAR_COLUMNS, bar_rows
+    from edgewise_classifier.failures import known_failures
+
+    table = Table(*BAR_COLUMNS)
+    for row in bar_rows(report["bars"]):
+        table.add_row(*(cell.replace("**not held**", "[red]not held[/red]") for cell in row))
     console = Console(highlight=False)
-    for head, figures in report["heads"].items():
-        names = list(figures["pooled"])
-        table = Table(head, *names, title_justify="left")
-        table.add_row("[bold]pooled[/bold]", *(_figure(figures["pooled"][name]) for name in names))
-        for source, metrics in figures["sources"].items():
-            table.add_row(source, *(_figure(metrics.get(name)) for name in names))
-        console.print(table)
-    for baseline, heads in report["baselines"].items():
-        for head, figures in heads.items():
-            listed = ", ".join(f"{name} {_figure(value)}" for name, value in figures["pooled"].items())
-            console.print(f"{baseline}, {head}: {listed}")
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, list):
-        return " to ".join(_figure(one) for one in value)
-    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+    console.print(table)
+    console.print("Known failures:")
+    for failure in known_failures(report):
+        console.print(f"- {failure}")
+    console.print(f"{report['machine']}; commit {report['commit'] or 'unknown'}; {report['rows']:,} prompts")
