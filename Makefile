@@ -54,6 +54,7 @@ train: setup
 	$(BIN)/edgewise train --data $(DATA)
 
 eval: build
+	@test -n "$(DATA)" || { echo "say where the data is: make eval DATA=DIR; docs/data.md says what DIR holds" >&2; exit 2; }
 	$(BIN)/edgewise eval --data $(DATA) --heavy --docs docs
 
 wheel: build
