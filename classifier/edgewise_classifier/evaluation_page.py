@@ -20,7 +20,8 @@ measured in the same run. `n` counts rows. The sets, their licences and the head
 and in the [model card](../classifier/model/README.md)."""
 
 _BARS = """\
-What the project set out to reach. A bar is *held* when the figure clears it, whatever its interval says."""
+What the project set out to reach. A bar is *held* when the figure clears it, whatever its interval says. The time of a
+whole decision has its own bars in [benchmarks.md](benchmarks.md)."""
 
 _BASELINES = """\
 *keyword rules* need no training, and say factual where no rule matches. *hashed logistic* is a logistic regression on
