@@ -7,6 +7,7 @@ import click
 from edgewise import __version__
 from edgewise.cli.bench import bench
 from edgewise.cli.build import build
+from edgewise.cli.calibrate import calibrate
 from edgewise.cli.classifier import evaluate, train
 from edgewise.cli.config import config
 from edgewise.cli.deploy import deploy
@@ -38,5 +39,5 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-for command in (route, simulate, serve, bench, build, deploy, config, evaluate, train):
+for command in (route, simulate, serve, bench, build, deploy, config, calibrate, evaluate, train):
     main.add_command(command)
