@@ -190,7 +190,7 @@ def _read_byte(monitor: Monitor, byte: int) -> None:
     read_loop(monitor.loop, byte)
     if monitor.expects_json == 1:
         read_json(monitor.json, byte)
-    monitor.ticks = monitor.ticks + 1 if byte == _BACKTICK and monitor.ticks < _FENCE_TICKS else 0
+    monitor.ticks = min(monitor.ticks + 1, _FENCE_TICKS + 1) if byte == _BACKTICK else 0
     if monitor.ticks == _FENCE_TICKS:
         monitor.fenced = 1 - monitor.fenced
     if monitor.fenced == 1 or monitor.ticks == _FENCE_TICKS:
