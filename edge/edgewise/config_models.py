@@ -45,6 +45,7 @@ MAX_SHIFT_MS = 60_000
 MAX_WAIT_MS = 3_600_000
 _MAX_BUDGET_USD = 1_000_000
 _MAX_SECONDS = 86_400
+_MAX_REQUESTS_PER_MINUTE = 1_000_000
 _BACK_OF_ABOVE = Decimal("0.8")
 _MAX_TOKENS = 2**31 - 1
 """With these limits no sum of the core passes 2**62: 10,000 USD per million x 60 million tokens is 6e17 picodollars."""
@@ -331,11 +332,27 @@ class _Table(BaseModel):
 
 
 class EndpointConfig(_Table):
-    """Where a model is called. Only the proxy reads it; a decision needs neither."""
+    """Where and how a model is called. Only the proxy reads it; a decision needs none of it."""
 
     base_url: str = Field(pattern=r"^https?://[^\s]+$", description="the URL of an OpenAI-compatible API")
     api_key_env: str | None = Field(
         default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the environment variable that holds the API key"
+    )
+    model: str | None = Field(
+        default=None, min_length=1, description="what the model is called there; without it, the name of its table"
+    )
+    api: tuple[Literal["chat", "responses", "messages"], ...] = Field(
+        default=("chat",),
+        min_length=1,
+        description='a list of the APIs that it speaks: "chat", "responses", "messages"',
+    )
+    resume: Literal["ask", "prefill"] = Field(
+        default="ask",
+        description='how it is made to go on with an answer that another model began: "ask", by an instruction after'
+        ' the beginning, or "prefill", where an API goes on from the last message by itself',
+    )
+    logprobs: Flag = Field(
+        default=False, description="true to ask it for log-probabilities, which low_confidence of the monitor reads"
     )
 
 
@@ -388,7 +405,7 @@ class ModelConfig(_Table):
         " 0, 1/3, 2/3 and 1, or a table of such by task and default"
     )
     endpoint: EndpointConfig | None = Field(
-        default=None, description="a table with base_url and api_key_env, for the proxy"
+        default=None, description="a table with base_url, api_key_env, and perhaps model, for the proxy"
     )
 
     @property
@@ -470,6 +487,14 @@ class TenantConfig(_Table):
     )
     models: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="a list of the models that it may use; without it, all models"
+    )
+    requests_per_minute: Annotated[int, Field(strict=True, gt=0, le=_MAX_REQUESTS_PER_MINUTE)] | None = Field(
+        default=None, description="how many requests the proxy takes from it; without it, any number"
+    )
+    key_sha256: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
+        default=(),
+        description="a list of the SHA-256 hashes, in 64 hexadecimal digits, of the API keys that its clients send to"
+        " the proxy",
     )
 
 
@@ -632,6 +657,24 @@ class MonitorConfig(_Table):
         return self.domains.get(domain, by_task)
 
 
+class ServerConfig(_Table):
+    """What the proxy reads of a request beside its body, and what it writes down."""
+
+    region_header: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9-]+$",
+        description="the header, in small letters, in which the platform names the place of a client, such as"
+        ' "fly-region" or "cf-ipcountry"',
+    )
+    regions: dict[str, str] = Field(
+        default={},
+        description="a table of what region_header may hold and the region, out of policy.regions, it stands for",
+    )
+    log_prompts: Flag = Field(
+        default=False, description="true to write the text of prompts and answers to the log, at the level debug"
+    )
+
+
 class ClusterConfig(_Table):
     """The models that a cluster of tasks prefers."""
 
@@ -718,7 +761,8 @@ class Config(_Table):
     tenants: dict[Name, TenantConfig] = Field(
         default={},
         max_length=MAX_TENANTS,
-        description=f"at most {MAX_TENANTS} tables such as [tenants.acme], with daily_budget_usd or models or both",
+        description=f"at most {MAX_TENANTS} tables such as [tenants.acme], with daily_budget_usd, models,"
+        " requests_per_minute, key_sha256",
     )
     tiers: dict[Tier, TierConfig] = Field(default={}, description="tables such as [tiers.free], each with an objective")
     safety: SafetyConfig = Field(default=SafetyConfig(), description="a table of rules for what is harmful or personal")
@@ -732,6 +776,7 @@ class Config(_Table):
     monitor: MonitorConfig = Field(
         default=MonitorConfig(), description="a table of how answers are watched while they are written"
     )
+    server: ServerConfig = Field(default=ServerConfig(), description="a table of what the proxy reads and writes")
     policy: PolicyConfig = Field(default=PolicyConfig(), description="a table of rules that hold for every request")
 
     @model_validator(mode="after")
@@ -826,6 +871,9 @@ class Config(_Table):
             ("models", name, "regions"): model.regions for name, model in self.models.items()
         }
         places["policy", "strict_regions"] = self.policy.strict_regions
+        for place, region in self.server.regions.items():
+            if region not in known:
+                yield _unknown("region", region, known, ("server", "regions", place), "list it in policy.regions")
         tables: dict[Path, int | dict[str, int]] = {
             ("models", name, "ttft_ms"): model.ttft_ms for name, model in self.models.items()
         }
