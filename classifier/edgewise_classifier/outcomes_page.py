@@ -8,9 +8,7 @@ from typing import Any
 
 from edgewise.markdown import table
 from edgewise_classifier.outcomes import CPT_SHARES, USUAL_NEIGHBOURS
-from edgewise_classifier.plots import _OURS as OURS
-from edgewise_classifier.plots import _canvas as canvas
-from edgewise_classifier.plots import _color as color
+from edgewise_classifier.plots import OURS, canvas, color
 
 Json = dict[str, Any]
 

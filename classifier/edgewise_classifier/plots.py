@@ -14,7 +14,7 @@ from edgewise_classifier.identification import BUCKETS
 
 Json = dict[str, Any]
 
-_OURS = "#0b62c4"
+OURS = "#0b62c4"
 _OTHERS = ("#8a94a3", "#c0504d", "#5b9a52", "#8d6bb8", "#c58a2b")
 _ROWS_OF_A_BIN = 10
 _STYLE: Any = {
@@ -46,7 +46,7 @@ def plots(report: Json) -> dict[str, str]:
 
 
 @contextmanager
-def _canvas(width: float, height: float) -> Iterator[tuple[Figure, io.StringIO]]:
+def canvas(width: float, height: float) -> Iterator[tuple[Figure, io.StringIO]]:
     """A figure in inches, and where its SVG goes."""
     text = io.StringIO()
     with mpl.rc_context(_STYLE):
@@ -55,7 +55,8 @@ def _canvas(width: float, height: float) -> Iterator[tuple[Figure, io.StringIO]]
         figure.savefig(text, format="svg", metadata={"Date": None})  # so that the same figures give the same file
 
 
-def _color(place: int) -> str:
+def color(place: int) -> str:
+    """The color of the others, by their place."""
     return _OTHERS[place % len(_OTHERS)]
 
 
@@ -66,21 +67,21 @@ def _others(report: Json, head: str) -> dict[str, Json]:
 
 def _confidence(report: Json) -> str:
     """How much can be answered at which precision; and whether the confidence says how often a head is right."""
-    with _canvas(9, 3.6) as (figure, text):
+    with canvas(9, 3.6) as (figure, text):
         left, right = figure.subplots(1, 2)
         task = report["heads"]["task"]["pooled"]
         for place, (name, head) in enumerate(_others(report, "task").items()):
             if name != "keyword rules":
-                left.plot(*zip(*head["pooled"]["abstention_curve"], strict=True), color=_color(place), lw=1, label=name)
-        left.plot(*zip(*task["abstention_curve"], strict=True), color=_OURS, lw=2, label="edgewise")
+                left.plot(*zip(*head["pooled"]["abstention_curve"], strict=True), color=color(place), lw=1, label=name)
+        left.plot(*zip(*task["abstention_curve"], strict=True), color=OURS, lw=2, label="edgewise")
         left.set(
             xlabel="share of prompts answered, the surest first", ylabel="share of them right", title="Abstaining: task"
         )
         left.legend(fontsize=8)
         right.plot([0, 1], [0, 1], color="#8a94a3", lw=1, ls="--")
         for place, binary in enumerate(("code", "recency", "safety", "pii")):
-            _reliability(right, report["heads"][binary]["pooled"], binary, _color(place), 1)
-        _reliability(right, task, "task", _OURS, 2)
+            _reliability(right, report["heads"][binary]["pooled"], binary, color(place), 1)
+        _reliability(right, task, "task", OURS, 2)
         right.set(xlabel="confidence", ylabel="share right", title="Calibration", xlim=(0, 1), ylim=(0, 1))
         right.legend(fontsize=8)
     return text.getvalue()
@@ -103,15 +104,15 @@ def _sources(report: Json) -> str:
     """The accuracy of the task by source, with intervals."""
     sources = report["heads"]["task"]["sources"]
     names = sorted(sources, key=lambda name: sources[name]["accuracy"])
-    with _canvas(8, 0.26 * len(names) + 1.2) as (figure, text):
+    with canvas(8, 0.26 * len(names) + 1.2) as (figure, text):
         axes = figure.subplots()
         for place, (name, head) in enumerate(_others(report, "task").items()):
             values = [head["sources"][source]["accuracy"] for source in names]
-            axes.scatter(values, names, color=_color(place), s=14, marker="|", label=name)
+            axes.scatter(values, names, color=color(place), s=14, marker="|", label=name)
         values = [sources[source]["accuracy"] for source in names]
         bounds = [sources[source]["accuracy_interval"] for source in names]
         axes.errorbar(
-            values, names, xerr=_errors(values, bounds), fmt="o", color=_OURS, ms=5, lw=1.5, label="edgewise, 95%"
+            values, names, xerr=_errors(values, bounds), fmt="o", color=OURS, ms=5, lw=1.5, label="edgewise, 95%"
         )
         axes.set(xlabel="accuracy", title="Task by source", xlim=(0, 1.02))
         axes.legend(fontsize=8, loc="lower right")
@@ -127,10 +128,10 @@ def _errors(values: Sequence[float], bounds: Sequence[Sequence[float]]) -> list[
 def _robustness(report: Json) -> str:
     """The share of decisions that stay the same, by perturbation and head."""
     changes = report["robustness_by_head"]
-    with _canvas(8, 3) as (figure, text):
+    with canvas(8, 3) as (figure, text):
         axes = figure.subplots()
         for place, head in enumerate(("domain", "code", "recency", "safety", "language", "task")):
-            color, size = (_OURS, 7) if head == "task" else (_color(place), 5)
+            color, size = (OURS, 7) if head == "task" else (color(place), 5)
             values = [figures[head] for figures in changes.values()]
             axes.plot(list(changes), values, "o", color=color, ms=size, alpha=0.9, label=head)
         axes.axhline(0.95, color="#1a2029", lw=0.8, ls="--")
@@ -142,12 +143,12 @@ def _robustness(report: Json) -> str:
 def _language(report: Json) -> str:
     """The accuracy by length, against every peer on the languages shared with it."""
     peers = _others(report, "language")
-    with _canvas(max(4.0, 3 * len(peers)), 3.2) as (figure, text):
+    with canvas(max(4.0, 3 * len(peers)), 3.2) as (figure, text):
         panels = figure.subplots(1, max(1, len(peers)), sharey=True, squeeze=False)[0]
         for axes, (name, head) in zip(panels, peers.items(), strict=False):
             for sources, label, color in (
                 (head["sources"], name, _OTHERS[0]),
-                (head["edgewise"]["sources"], "edgewise", _OURS),
+                (head["edgewise"]["sources"], "edgewise", OURS),
             ):
                 shown = [bucket for bucket, _ in BUCKETS if bucket in sources]
                 values = [sources[bucket]["accuracy"] for bucket in shown]
@@ -171,10 +172,10 @@ def _misrouting(report: Json) -> str:
         "to_cheapest": "to the cheapest model: quality",
         "as_here": "as this classifier errs: both",
     }
-    with _canvas(6, 3.2) as (figure, text):
+    with canvas(6, 3.2) as (figure, text):
         axes = figure.subplots()
         for place, (way, label) in enumerate(ways.items()):
-            color = _OURS if way == "as_here" else _color(place)
+            color = OURS if way == "as_here" else color(place)
             axes.plot(
                 [0, *(100 * p["share"] for p in curve)],
                 [0, *(100 * p[way] for p in curve)],
