@@ -8,7 +8,7 @@ from typing import Any
 
 from edgewise.markdown import table
 from edgewise_classifier.outcomes import CPT_SHARES, USUAL_NEIGHBOURS
-from edgewise_classifier.plots import OURS, canvas, color
+from edgewise_classifier.plots import OURS, canvas, other_color
 
 Json = dict[str, Any]
 
@@ -230,7 +230,7 @@ def _plot_many(many: Json) -> str:
         axes = figure.subplots()
         shown = [name for name in many["routers"] if name not in ("oracle", "random_mix")]
         for place, name in enumerate(shown[1:]):
-            _draw(axes, many["routers"][name]["curve"], 1e6, color=color(place), lw=1, label=name_of(name))
+            _draw(axes, many["routers"][name]["curve"], 1e6, color=other_color(place), lw=1, label=name_of(name))
         _draw(axes, many["routers"]["edgewise"]["curve"], 1e6, color=OURS, lw=2, label=name_of("edgewise"))
         singles = many["singles"].values()
         axes.scatter([one["cost_usd"] * 1e6 for one in singles], [one["quality"] for one in singles], color="#1a2029",
@@ -246,7 +246,7 @@ def _plot_pair(pair: Json) -> str:
             for place, (name, one) in enumerate(figures["routers"].items()):
                 ours = name == "calibrated_tables"
                 if name != "oracle":
-                    _draw(axes, one["curve"], 1, color=OURS if ours else color(place), lw=2 if ours else 1,
+                    _draw(axes, one["curve"], 1, color=OURS if ours else other_color(place), lw=2 if ours else 1,
                           label=name_of(name))  # fmt: skip
             axes.plot([0, 1], [0, 1], color="#8a94a3", lw=1, ls="--")
             axes.set(xlabel=f"calls to {pair['strong']}", ylabel="gap recovered", title=benchmark.upper())

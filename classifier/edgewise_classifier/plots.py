@@ -55,7 +55,7 @@ def canvas(width: float, height: float) -> Iterator[tuple[Figure, io.StringIO]]:
         figure.savefig(text, format="svg", metadata={"Date": None})  # so that the same figures give the same file
 
 
-def color(place: int) -> str:
+def other_color(place: int) -> str:
     """The color of the others, by their place."""
     return _OTHERS[place % len(_OTHERS)]
 
@@ -72,7 +72,9 @@ def _confidence(report: Json) -> str:
         task = report["heads"]["task"]["pooled"]
         for place, (name, head) in enumerate(_others(report, "task").items()):
             if name != "keyword rules":
-                left.plot(*zip(*head["pooled"]["abstention_curve"], strict=True), color=color(place), lw=1, label=name)
+                left.plot(
+                    *zip(*head["pooled"]["abstention_curve"], strict=True), color=other_color(place), lw=1, label=name
+                )
         left.plot(*zip(*task["abstention_curve"], strict=True), color=OURS, lw=2, label="edgewise")
         left.set(
             xlabel="share of prompts answered, the surest first", ylabel="share of them right", title="Abstaining: task"
@@ -80,7 +82,7 @@ def _confidence(report: Json) -> str:
         left.legend(fontsize=8)
         right.plot([0, 1], [0, 1], color="#8a94a3", lw=1, ls="--")
         for place, binary in enumerate(("code", "recency", "safety", "pii")):
-            _reliability(right, report["heads"][binary]["pooled"], binary, color(place), 1)
+            _reliability(right, report["heads"][binary]["pooled"], binary, other_color(place), 1)
         _reliability(right, task, "task", OURS, 2)
         right.set(xlabel="confidence", ylabel="share right", title="Calibration", xlim=(0, 1), ylim=(0, 1))
         right.legend(fontsize=8)
@@ -108,7 +110,7 @@ def _sources(report: Json) -> str:
         axes = figure.subplots()
         for place, (name, head) in enumerate(_others(report, "task").items()):
             values = [head["sources"][source]["accuracy"] for source in names]
-            axes.scatter(values, names, color=color(place), s=14, marker="|", label=name)
+            axes.scatter(values, names, color=other_color(place), s=14, marker="|", label=name)
         values = [sources[source]["accuracy"] for source in names]
         bounds = [sources[source]["accuracy_interval"] for source in names]
         axes.errorbar(
@@ -131,7 +133,7 @@ def _robustness(report: Json) -> str:
     with canvas(8, 3) as (figure, text):
         axes = figure.subplots()
         for place, head in enumerate(("domain", "code", "recency", "safety", "language", "task")):
-            color, size = (OURS, 7) if head == "task" else (color(place), 5)
+            color, size = (OURS, 7) if head == "task" else (other_color(place), 5)
             values = [figures[head] for figures in changes.values()]
             axes.plot(list(changes), values, "o", color=color, ms=size, alpha=0.9, label=head)
         axes.axhline(0.95, color="#1a2029", lw=0.8, ls="--")
@@ -175,7 +177,7 @@ def _misrouting(report: Json) -> str:
     with canvas(6, 3.2) as (figure, text):
         axes = figure.subplots()
         for place, (way, label) in enumerate(ways.items()):
-            color = OURS if way == "as_here" else color(place)
+            color = OURS if way == "as_here" else other_color(place)
             axes.plot(
                 [0, *(100 * p["share"] for p in curve)],
                 [0, *(100 * p[way] for p in curve)],
