@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from edgewise.cli.monitor import evaluate_monitor
 from edgewise.cli.outcomes import evaluate_outcomes
 from edgewise.errors import EdgewiseError
 
@@ -51,8 +52,16 @@ def train(data: Path, output: Path | None, epochs: int, versions: int, seed: int
 @click.option("--docs", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Write evaluation.md, its plots and evaluation.json into this folder.")  # fmt: skip
 @click.option("--outcomes", is_flag=True, help="Measure quality against cost instead, on the files in outcomes/.")
+@click.option("--monitor", is_flag=True, help="Measure the mid-query monitor instead, on what models wrote.")
 def evaluate(
-    data: Path, limit: int, baselines: bool, heavy: bool, as_json: bool, docs: Path | None, outcomes: bool
+    data: Path,
+    limit: int,
+    baselines: bool,
+    heavy: bool,
+    as_json: bool,
+    docs: Path | None,
+    outcomes: bool,
+    monitor: bool,
 ) -> None:
     """Measure the shipped classifier on test sets that training never saw, beside baselines.
 
@@ -65,6 +74,9 @@ def evaluate(
         raise _missing(error) from None
     if outcomes:
         evaluate_outcomes(data, docs, as_json)
+        return
+    if monitor:
+        evaluate_monitor(data, docs, as_json)
         return
     console = Console(highlight=False, stderr=True)
     try:
