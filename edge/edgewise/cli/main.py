@@ -11,6 +11,7 @@ from edgewise.cli.calibrate import calibrate
 from edgewise.cli.classifier import evaluate, train
 from edgewise.cli.config import config
 from edgewise.cli.deploy import deploy
+from edgewise.cli.economy import show_economy
 from edgewise.cli.route import route
 from edgewise.cli.serve import serve
 from edgewise.cli.simulate import simulate
@@ -39,5 +40,5 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-for command in (route, simulate, serve, bench, build, deploy, config, calibrate, evaluate, train):
+for command in (route, simulate, serve, bench, build, deploy, config, calibrate, show_economy, evaluate, train):
     main.add_command(command)
