@@ -32,9 +32,9 @@ class Trained:
 
     fingerprints: npt.NDArray[np.uint8]  # SLOTS
     rows: npt.NDArray[np.int8]  # SLOTS x LANES
-    hidden_weights: npt.NDArray[np.int8]  # HIDDEN x INPUTS
+    hidden_weights: npt.NDArray[np.int8]  # INPUTS x HIDDEN
     hidden_bias: npt.NDArray[np.int32]
-    output_weights: npt.NDArray[np.int8]  # OUTPUTS x OUTPUT_INPUTS
+    output_weights: npt.NDArray[np.int8]  # OUTPUT_INPUTS x OUTPUTS
     output_bias: npt.NDArray[np.int32]
     mass_floor: int
     temperatures: tuple[int, ...]
@@ -136,9 +136,9 @@ def to_onnx(trained: Trained) -> onnx.ModelProto:
     weights: dict[str, npt.NDArray[Any]] = {
         "fingerprints": trained.fingerprints,
         "rows": trained.rows.reshape(core.SLOTS, core.LANES),
-        "hidden_weights": np.ascontiguousarray(trained.hidden_weights.T),
+        "hidden_weights": trained.hidden_weights,
         "hidden_bias": trained.hidden_bias,
-        "output_weights": np.ascontiguousarray(trained.output_weights.T),
+        "output_weights": trained.output_weights,
         "output_bias": trained.output_bias,
         "mass_floor": np.array(trained.mass_floor, np.int64),
     }
@@ -185,9 +185,9 @@ def from_onnx(model: onnx.ModelProto) -> Trained:
     return Trained(
         fingerprints=tensors["fingerprints"],
         rows=tensors["rows"],
-        hidden_weights=np.ascontiguousarray(tensors["hidden_weights"].T),
+        hidden_weights=tensors["hidden_weights"],
         hidden_bias=tensors["hidden_bias"],
-        output_weights=np.ascontiguousarray(tensors["output_weights"].T),
+        output_weights=tensors["output_weights"],
         output_bias=tensors["output_bias"],
         mass_floor=int(tensors["mass_floor"]),
         temperatures=tuple(int(part) for part in metadata["temperatures"].split()),

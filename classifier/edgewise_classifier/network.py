@@ -103,9 +103,9 @@ class Network(nn.Module):
         return Trained(
             fingerprints=marks,
             rows=whole(self._table(), _ROW_ONE).astype(np.int8),
-            hidden_weights=whole(self.hidden.weight.clamp(-_TOP, _TOP), _ROW_ONE).astype(np.int8),
+            hidden_weights=whole(self.hidden.weight.T.clamp(-_TOP, _TOP), _ROW_ONE).astype(np.int8),
             hidden_bias=whole(self.hidden.bias, core.LOGIT_ONE).astype(np.int32),
-            output_weights=whole(self.output.weight.clamp(-_TOP, _TOP), _ROW_ONE).astype(np.int8),
+            output_weights=whole(self.output.weight.T.clamp(-_TOP, _TOP), _ROW_ONE).astype(np.int8),
             output_bias=whole(self.output.bias, core.LOGIT_ONE).astype(np.int32),
             mass_floor=round(self.mass_floor * _ROW_ONE),
             temperatures=temperatures,

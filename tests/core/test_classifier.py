@@ -92,7 +92,7 @@ def known_weights(slot_of: str) -> core.ClassifierWeights:
         slot = (mixed * core.SLOTS) >> 32
         weights.fingerprints[slot] = (mixed >> 4) & 0xFF
         set_lanes(weights, slot, {0: 64, core.VALUES: 64})
-    weights.output_weights[core.HIDDEN] = 100
+    weights.output_weights[core.HIDDEN * core.OUTPUTS] = 100
     return weights
 
 

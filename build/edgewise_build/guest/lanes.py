@@ -41,3 +41,8 @@ class Unpacker:
 def columns(matrix: Buffer, rows: int, width: int) -> list[int]:
     """The columns of a matrix that stands row after row, each as lanes: matrix x vector is then a sum of columns."""
     return [pack(matrix[row * width + column] for row in range(rows)) for column in range(width)]
+
+
+def rows(matrix: Buffer, width: int) -> list[int]:
+    """The rows of a matrix that stands row after row, each as lanes: vector x matrix is then a sum of rows."""
+    return [pack(matrix[row * width + column] for column in range(width)) for row in range(len(matrix) // width)]

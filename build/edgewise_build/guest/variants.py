@@ -18,9 +18,7 @@ from edgewise.core import classifier, language, selection, tokens, transcript
 from edgewise.core.classifier import (
     HIDDEN,
     HIDDEN_SHIFT,
-    INPUTS,
     LIMIT,
-    OUTPUT_INPUTS,
     OUTPUTS,
     VALUES,
     ZONE_ALL,
@@ -43,7 +41,7 @@ from edgewise.core.language import (
 from edgewise.core.layout import Weights
 from edgewise.core.tokens import UNITS_OF_BYTE, UNITS_PER_TOKEN
 from edgewise.core.transcript import ASK_BYTES, TAIL_BYTES, TAIL_TOKENS, Ask
-from edgewise_build.guest.lanes import Unpacker, columns, pack
+from edgewise_build.guest.lanes import Unpacker, columns, pack, rows
 from edgewise_build.guest.scan import Scanner
 
 _UNITS = bytes(UNITS_OF_BYTE)
@@ -147,15 +145,15 @@ def _stretch(text: Any, start: int, end: int, room: int) -> bytes:
 
 
 class Layers:
-    """The classifier's two layers: each input times its column of weights, all added up."""
+    """The classifier's two layers: each input times its row of weights, all added up."""
 
     def __init__(self, table: ClassifierWeights) -> None:
         rounding = 1 << (HIDDEN_SHIFT - 1)
         self._hidden_bias = pack(bias + rounding for bias in table.hidden_bias)
-        self._hidden = columns(table.hidden_weights, HIDDEN, INPUTS)
+        self._hidden = rows(table.hidden_weights, HIDDEN)
         self._unpack_hidden = Unpacker(HIDDEN)
         self._output_bias = pack(table.output_bias)
-        self._output = columns(table.output_weights, OUTPUTS, OUTPUT_INPUTS)
+        self._output = rows(table.output_weights, OUTPUTS)
         self._unpack_output = Unpacker(OUTPUTS)
 
     def hidden_layer(self, table: ClassifierWeights, scratch: ClassifierScratch) -> None:

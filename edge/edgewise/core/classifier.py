@@ -104,8 +104,8 @@ class ClassifierWeights(Record):
     temperatures: Annotated[I32, 8]  # one for each head: TEMPERATURE_ONE leaves the logits as they are
     hidden_bias: Annotated[I32, HIDDEN]
     output_bias: Annotated[I32, OUTPUTS]
-    hidden_weights: Annotated[I8, HIDDEN * INPUTS]
-    output_weights: Annotated[I8, OUTPUTS * OUTPUT_INPUTS]
+    hidden_weights: Annotated[I8, INPUTS * HIDDEN]  # input by input, a weight for each unit
+    output_weights: Annotated[I8, OUTPUT_INPUTS * OUTPUTS]
     fingerprints: Annotated[U8, SLOTS]
     rows: Annotated[I64, SLOTS * WORDS]  # lane by lane in bytes, each ROW_BIAS above its value
 
@@ -120,6 +120,7 @@ class ClassifierScratch(Record):
     sums: Annotated[I32, ENDS * LANES]
     zones: Annotated[I32, ZONES * LANES]
     inputs: Annotated[I16, INPUTS]
+    units: Annotated[I32, HIDDEN]
     outputs: Annotated[I16, OUTPUT_INPUTS]
     logits: Annotated[I32, OUTPUTS]
     powers: Annotated[I32, DOMAIN_COUNT]
@@ -307,24 +308,32 @@ def _shape_inputs(shapes: I32, inputs: I16) -> None:
 def _hidden_layer(table: ClassifierWeights, scratch: ClassifierScratch) -> None:
     weights = table.hidden_weights
     inputs = scratch.inputs
+    units = scratch.units
     for unit in range(HIDDEN):
-        total = table.hidden_bias[unit] + (1 << (HIDDEN_SHIFT - 1))
-        base = unit * INPUTS
-        for index in range(INPUTS):
-            total += weights[base + index] * inputs[index]
-        scratch.outputs[unit] = min(LIMIT, max(0, total >> HIDDEN_SHIFT))
+        units[unit] = table.hidden_bias[unit] + (1 << (HIDDEN_SHIFT - 1))
+    for index in range(INPUTS):
+        value = inputs[index]
+        base = index * HIDDEN
+        if value != 0:
+            for unit in range(HIDDEN):
+                units[unit] += weights[base + unit] * value
+    for unit in range(HIDDEN):
+        scratch.outputs[unit] = min(LIMIT, max(0, units[unit] >> HIDDEN_SHIFT))
     for lane in range(VALUES):
         scratch.outputs[HIDDEN + lane] = inputs[ZONE_ALL * VALUES + lane]
 
 
 def _output_layer(table: ClassifierWeights, scratch: ClassifierScratch) -> None:
     weights = table.output_weights
+    logits = scratch.logits
     for output in range(OUTPUTS):
-        total = table.output_bias[output]
-        base = output * OUTPUT_INPUTS
-        for index in range(OUTPUT_INPUTS):
-            total += weights[base + index] * scratch.outputs[index]
-        scratch.logits[output] = total
+        logits[output] = table.output_bias[output]
+    for index in range(OUTPUT_INPUTS):
+        value = scratch.outputs[index]
+        base = index * OUTPUTS
+        if value != 0:
+            for output in range(OUTPUTS):
+                logits[output] += weights[base + output] * value
 
 
 def _softmax(logits: I32, first: int, count: int, temperature: int, powers: I32, scores: U16) -> None:
