@@ -18,13 +18,13 @@ from edgewise.core.labels import NEEDS
 from edgewise.core.layout import Action as ActionRecord
 from edgewise.core.layout import Decision as DecisionRecord
 from edgewise.core.layout import Event as EventRecord
-from edgewise.core.layout import Memory, Reason
+from edgewise.core.layout import Memory, Reason, Scene
 from edgewise.core.layout import Observation as ObservationRecord
 from edgewise.core.layout import Request as RequestRecord
 from edgewise.core.policy import POLICY_STATUSES
 from edgewise.core.stitching import overlap
 from edgewise.core.transcript import Message as MessageRecord
-from edgewise.core.types import Record, Span, records_at
+from edgewise.core.types import Record, Span, offset_of, records_at
 from edgewise.decision import Decision
 from edgewise.decision import Reason as DecisionReason
 from edgewise.errors import EngineError
@@ -240,6 +240,11 @@ class CoreModuleEngine:
             packed = pack(self._buffer)
         self._memory.write(self.store, packed, self._buffer)
         return packed
+
+    def scene(self, decision: int) -> Scene:
+        """What the policy read of the request whose decision stands at an address: what calibration fits tables to."""
+        start = decision + offset_of(Memory, "scene") - offset_of(Memory, "decision")
+        return Scene.from_bytes(self._bytes(start, Scene.size))
 
     def _reserve(self, size: int) -> None:
         capacity = max(_FIRST_BUFFER, 1 << (size - 1).bit_length())
