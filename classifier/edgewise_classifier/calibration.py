@@ -21,18 +21,13 @@ import numpy.typing as npt
 from edgewise.config import Config
 from edgewise.config_models import ModelConfig
 from edgewise.core.labels import DOMAIN_COUNT, DOMAINS, SCORE_ONE, TASK_COUNT, TASKS
-from edgewise.core.language import LANGUAGES
-from edgewise.core.layout import Memory
+from edgewise.core.layout import Scene
 from edgewise.core.policy import DIFFICULTY_BANDS, FACTOR_ONE, LENGTH_BANDS
-from edgewise.core.quality import read_quality_signals
 from edgewise.decision import Decision
+from edgewise.engine import CoreModuleEngine
 from edgewise.errors import EdgewiseError, RequestError
-from edgewise.interpreted import without_views
 from edgewise.packing import pack_policy, unpack_policy
 from edgewise.request import Request
-from edgewise.router import Router
-from edgewise_classifier.artifact import weights_from_onnx
-from edgewise_classifier.runtime import CoreClassifier
 
 PRIOR_ROWS = 10.0
 """Of 2, 5, 10 and 20 the best in cross-validation on the train rows of llmrouter_mix."""
@@ -41,7 +36,6 @@ FOLDS = 5
 _QUALITIES = TASK_COUNT * DIFFICULTY_BANDS
 _OFFSETS = DOMAIN_COUNT * LENGTH_BANDS
 _DECIMALS = 3
-_WEIGHTS = Path(__file__).resolve().parent.parent / "model" / "edgewise.onnx"
 _EVERY = 1_000
 
 Array = npt.NDArray[Any]
@@ -102,55 +96,33 @@ class Signals:
     decisions: list[Decision]
 
 
-class SignalReader:
-    """Reads prompts as the policy of a configuration does: the compiled core's signals, the core's own weights."""
+def read_signals(config: Config, requests: Sequence[Request], progress: Progress = lambda _: None) -> Signals:
+    """What the compiled core reads of prompts under the policy of a configuration, in their order."""
+    engine = CoreModuleEngine()
+    engine.load_policy(pack_policy(config))
+    rows, decisions = np.zeros((len(requests), _QUALITIES + _OFFSETS)), []
+    languages = np.zeros(len(requests), int)
+    for index, request in enumerate(requests):
+        if index % _EVERY == 0 and index:
+            progress(f"reading prompts: {index} of {len(requests)}")
+        address = engine.call(engine.place(request))
+        scene = engine.scene(address)
+        _write_row(scene, rows[index])
+        languages[index] = scene.language
+        decisions.append(engine.read(address))
+    return Signals(rows, languages, decisions)
 
-    def __init__(self, config: Config) -> None:
-        self._engine = Router(config).engine
-        self._classifier = CoreClassifier(weights_from_onnx(_WEIGHTS))
-        self._policy = unpack_policy(pack_policy(config))[0]
-        self._memory = Memory()
-        without_views(self._memory.decision)
-        without_views(self._memory.scene)
 
-    def read(self, requests: Sequence[Request], progress: Progress = lambda _: None) -> Signals:
-        """The signals of prompts, in their order."""
-        rows, decisions = np.zeros((len(requests), _QUALITIES + _OFFSETS)), []
-        languages = np.zeros(len(requests), int)
-        for index, request in enumerate(requests):
-            if index % _EVERY == 0 and index:
-                progress(f"reading prompts: {index} of {len(requests)}")
-            decision = self._engine.decide(request)
-            self._classifier.classify(tuple((message.role, message.content) for message in request.messages))
-            self._fill(decision, self._classifier.scores["domain"][0])
-            self._write(rows[index])
-            languages[index] = self._memory.scene.language
-            decisions.append(decision)
-        return Signals(rows, languages, decisions)
-
-    def _fill(self, decision: Decision, domains: Array) -> None:
-        record = self._memory.decision
-        for index, score in enumerate(decision.task_scores):
-            record.task_scores[index] = score
-        record.task, record.code = TASKS.index(decision.task), decision.code
-        record.difficulty, record.user_turns = decision.difficulty, decision.user_turns
-        record.language, record.language_score = LANGUAGES.index(decision.language), decision.language_score
-        record.input_tokens = decision.input_tokens
-        for index, score in enumerate(domains.tolist()):
-            self._memory.scores.domain[index] = score
-        read_quality_signals(self._policy, self._memory)
-
-    def _write(self, row: Array) -> None:
-        scene = self._memory.scene
-        harder, longer = scene.part / SCORE_ONE, scene.length_part / SCORE_ONE
-        for index in range(scene.task_count):
-            at, share = scene.tasks[index], scene.weights[index] / scene.weight
-            row[at] += share * (1 - harder)
-            row[at + 1] += share * harder
-        for index in range(scene.domain_count):
-            at, share = _QUALITIES + scene.domains[index], scene.domain_weights[index] / scene.domain_weight
-            row[at] += share * (1 - longer)
-            row[at + 1] += share * longer
+def _write_row(scene: Scene, row: Array) -> None:
+    harder, longer = scene.part / SCORE_ONE, scene.length_part / SCORE_ONE
+    for index in range(scene.task_count):
+        at, share = scene.tasks[index], scene.weights[index] / scene.weight
+        row[at] += share * (1 - harder)
+        row[at + 1] += share * harder
+    for index in range(scene.domain_count):
+        at, share = _QUALITIES + scene.domains[index], scene.domain_weights[index] / scene.domain_weight
+        row[at] += share * (1 - longer)
+        row[at + 1] += share * longer
 
 
 def tables_of(model: ModelConfig) -> Array:
@@ -222,7 +194,7 @@ def calibrate(config: Config, outcomes: Sequence[Outcome], progress: Progress = 
     for name in names:
         if name not in config.models:
             raise EdgewiseError(f"the outcomes name the model {name}, which the configuration does not know")
-    signals = SignalReader(config).read([outcome.request for outcome in outcomes], progress)
+    signals = read_signals(config, [outcome.request for outcome in outcomes], progress)
     return [_calibrate_model(config, name, outcomes, signals) for name in names]
 
 

@@ -26,7 +26,7 @@ from edgewise.errors import EdgewiseError
 from edgewise.money import PICODOLLARS_PER_DOLLAR
 from edgewise.packing import pack_policy
 from edgewise.request import Request
-from edgewise_classifier.calibration import SignalReader, Signals, expected, fit, tables_of, with_tables
+from edgewise_classifier.calibration import Signals, expected, fit, read_signals, tables_of, with_tables
 from edgewise_classifier.data import read_jsonl, shingles
 from edgewise_classifier.embeddings import Vectors, embed
 from edgewise_classifier.outcomes_metrics import aiq, apgr, bootstrap, cost_of_quality, cpt, recovered
@@ -168,7 +168,7 @@ def evaluate_many(folder: Path, progress: Progress) -> dict[str, Any]:
     learned = outcomes.scores[train]
     config = catalogue(outcomes.models, prices, learned.mean(0))
     progress(f"llmrouter_mix: {train.sum()} prompts to learn from, {test.sum()} to test on")
-    signals = SignalReader(config).read(outcomes.requests, progress)
+    signals = read_signals(config, outcomes.requests, progress)
     costs = costs_of(config, outcomes.models, signals)
     config = calibrated(config, OutcomeSet.of([row for row in raw if row["split"] == "train"], outcomes.models),
                         signals.rows[train])  # fmt: skip
@@ -323,8 +323,8 @@ def evaluate_pair(folder: Path, progress: Progress) -> dict[str, Any]:
     progress(f"weak or strong: {len(asked.texts)} prompts, {len(known.texts)} others to calibrate on")
     free = {name: {"input_price": 1, "output_price": 1} for name in STAND_INS}
     config = catalogue(STAND_INS, free, known.scores.mean(0))
-    reader = SignalReader(config)
-    signals, learned = reader.read(asked.requests, progress), reader.read(known.requests, progress)
+    signals = read_signals(config, asked.requests, progress)
+    learned = read_signals(config, known.requests, progress)
     gains = known.scores[:, 1] - known.scores[:, 0]
     texts = embed([*known.texts, *asked.texts], progress)
     near = _neighbours(texts[: len(gains)], gains[:, None], texts[len(gains) :], USUAL_NEIGHBOURS)

@@ -14,13 +14,29 @@ from click.testing import CliRunner
 
 from edgewise.cli import main
 from edgewise.config import load_config, parse_config
-from edgewise.core.labels import TASKS
+from edgewise.core.labels import SCORE_ONE
+from edgewise.core.layout import Weights
+from edgewise.core.quality import expected_quality
+from edgewise.engine import CoreModuleEngine
 from edgewise.errors import EdgewiseError
+from edgewise.interpreted import InterpretedCore
+from edgewise.packing import pack_policy
+from edgewise.request import Request
 from edgewise_classifier import outcomes, outcomes_metrics
-from edgewise_classifier.calibration import SignalReader, calibrate, expected, fit, parse_outcome, tables_of, to_toml
+from edgewise_classifier.calibration import (
+    calibrate,
+    expected,
+    fit,
+    language_factors,
+    parse_outcome,
+    read_signals,
+    tables_of,
+    to_toml,
+)
 from edgewise_classifier.outcomes_metrics import aiq, apgr, bootstrap, cost_of_quality, cpt, hull
 from edgewise_classifier.outcomes_page import bars, markdown, pictures
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "configs"
 CODE = "Write a Python function that sorts a list of {} by {}, with type hints and tests."
 FACTS = "who discovered {} and in which year was {} founded"
 WORDS = ("amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heath", "ivory", "jade", "kelp", "lotus")
@@ -82,19 +98,29 @@ class TestCalibration:
         small = found["qwen2.5-7b"]
         assert small.prompts == 80
         assert small.error_after < 0.05 < small.error_before
-        reader = SignalReader(config)
-        signals = reader.read([parse_outcome(row).request for row in outcomes_of(4, x=(0, 0))])
+        signals = read_signals(config, [parse_outcome(row).request for row in outcomes_of(4, x=(0, 0))])
         code, fact, *_ = expected(signals.rows, np.ones(4), tables_of(small.config))
         assert code < 0.3 < 0.7 < fact
 
-    def test_a_row_says_what_the_policy_expects(self) -> None:
-        """The regression's rows times a model's tables are the core's own expected quality."""
-        config = load_config(None)
-        request = parse_outcome(self.ROWS[0]).request
-        reader = SignalReader(config)
-        row = reader.read([request]).rows
-        assert row.sum() == pytest.approx(2)
-        assert row[0, : len(TASKS) * 4].sum() == pytest.approx(1)
+    def test_a_row_times_the_tables_is_the_quality_that_the_core_expects(self) -> None:
+        """The core in Python, with the signals of the compiled one: its own `expected_quality`, model by model."""
+        text = (EXAMPLES / "language-quality.toml").read_text(encoding="utf-8")
+        config = parse_config(text.replace("domains = ", "domains = { default = 0.02, law = [0.1, 0, -0.3, 0.2] } # "))
+        requests = [parse_outcome(row).request for row in outcomes_of(6, x=(0, 0))]
+        requests.append(
+            Request.parse({"text": "Is a verbal contract binding under English law, and who must prove it?"})
+        )
+        core = InterpretedCore(bytes(Weights.size))
+        core.load_policy(pack_policy(config))
+        engine = CoreModuleEngine()
+        engine.load_policy(pack_policy(config))
+        signals = read_signals(config, requests)
+        for index, name in enumerate(sorted(config.models)):
+            factors = language_factors(config, name, signals.languages)
+            fitted = expected(signals.rows, factors, tables_of(config.models[name]))
+            for request, one in zip(requests, fitted, strict=True):
+                core.memory.scene = engine.scene(engine.call(engine.place(request)))
+                assert expected_quality(core.models[index], core.memory) / SCORE_ONE == pytest.approx(one, abs=0.001)
 
     def test_what_nothing_is_known_of_stays(self) -> None:
         rows, prior = np.zeros((0, 104)), np.linspace(0, 0.9, 104)
