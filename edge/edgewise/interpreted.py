@@ -37,6 +37,8 @@ class Sessions(Sequence[Session]):
 
     def __getitem__(self, index: Any) -> Any:
         if index not in self._records:
+            if not 0 <= index < MAX_SESSIONS:
+                raise IndexError(f"session {index} of {MAX_SESSIONS}")
             self._records[index] = Session()
         return self._records[index]
 

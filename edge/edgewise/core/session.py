@@ -155,6 +155,8 @@ _LAST_RESORT_MS = 1 << 40
 _MAX_U16 = (1 << 16) - 1
 _MAX_I32 = (1 << 31) - 1
 _MAX_U32 = (1 << 32) - 1
+_MAX_TOKENS = 60_000_000
+"""What a call counts at most, so that no price of it passes 2**62 picodollars."""
 
 
 def open_session(
@@ -386,7 +388,7 @@ def _count_chunk(event: Event, text: U8, session: Session) -> None:
     place = session.received % RECENT_CHUNKS
     session.chunk_tokens[place] = min(tokens, _MAX_U16)
     session.chunk_at[place] = min(session.now - session.call_at, _MAX_I32)
-    session.tokens += tokens
+    session.tokens = min(session.tokens + tokens, _MAX_TOKENS)
     if event.text.length > 0 and session.text_from == 0:
         session.text_from = session.received
     if event.tool != 0 and session.tool_from == 0:
@@ -535,7 +537,7 @@ def _keep_shown(keeps_text: int, session: Session, memory: Memory) -> None:
         session.shown_tokens = session.tokens
     memory.action.show = session.shown
     if session.shown_before == 1:
-        session.prefix_tokens = min(session.prefix_tokens + session.shown_tokens, _MAX_U32)
+        session.prefix_tokens = min(session.prefix_tokens + session.shown_tokens, _MAX_TOKENS)
 
 
 def _last_showable(session: Session) -> int:
@@ -751,13 +753,13 @@ def _finish(
     """
     action = memory.action
     if counted_out > 0:
-        session.tokens = counted_out
+        session.tokens = min(counted_out, _MAX_TOKENS)
     if counted_in > 0:
-        session.input_tokens = max(1, counted_in - session.prefix_tokens)
+        session.input_tokens = max(1, min(counted_in, _MAX_TOKENS) - session.prefix_tokens)
     action.finish = finish
     action.show = session.received
     action.input_tokens = session.input_tokens
-    action.output_tokens = min(session.prefix_tokens + session.tokens, _MAX_U32)
+    action.output_tokens = session.prefix_tokens + session.tokens
     _close_call(OUTCOME_OK, session, policy, models, tenants, endpoints, strings, memory)
     _end(FINISH, reason, session, memory)
 
@@ -783,7 +785,8 @@ def _release(session: Session, policy: Policy) -> None:
     limit = _last_showable(session) if session.streams == 1 else 0
     while session.shown < limit and _is_ripe(session, policy):
         session.shown += 1
-        session.shown_tokens += session.chunk_tokens[session.shown % RECENT_CHUNKS]
+        shown_tokens = session.shown_tokens + session.chunk_tokens[session.shown % RECENT_CHUNKS]
+        session.shown_tokens = min(shown_tokens, session.tokens)
 
 
 def _is_ripe(session: Session, policy: Policy) -> bool:

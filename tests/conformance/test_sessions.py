@@ -1,0 +1,66 @@
+"""Sessions on every engine: the same events, the same actions, and the same live table afterwards."""
+
+import random
+
+import pytest
+
+from edgewise.engine import ComponentEngine, CoreModuleEngine, Engine, PythonEngine
+from edgewise.request import Request
+from support.engines import require_component
+from support.scene import NOON
+from support.sessions import policy, random_event
+
+PROMPTS = (
+    "Write a poem about the sea.",
+    "Explain tax law for a small firm.",
+    "¿Qué hora es en Lima?",
+    '{"json": true}',
+)
+TRACES = 150
+
+
+def trace(seed: int, *engines: Engine) -> None:
+    """Open a session in all engines and report the same random events to them, until it ends."""
+    draw = random.Random(seed)
+    needs = draw.choice(([], ["json"]))
+    request = {
+        "text": draw.choice(PROMPTS),
+        "stream": draw.random() < 0.8,
+        "at_ms": NOON + seed * 60_000,
+        "needs": needs,
+    }
+    budget = draw.choice((None, 0.001, 0.1))
+    openings = [engine.open(Request.parse({**request, "budget_usd": budget})) for engine in engines]
+    assert all(opening == openings[0] for opening in openings)
+    action, at = openings[0][1], NOON + seed * 60_000
+    for _ in range(60):
+        if action.kind in ("finish", "fail"):
+            return
+        at += draw.choice((0, 1, 5, 40, 900, 15_000))
+        event = random_event(draw, action.session, at)
+        actions = [engine.advance(event) for engine in engines]
+        assert all(one == actions[0] for one in actions), (event, actions)
+        if event.session == action.session:
+            action = actions[0]
+
+
+@pytest.fixture(params=[{}, {"monitor": {"default": "strict", "levels": {"strict": {"hold_back_tokens": 4}}}}])
+def blob(request: pytest.FixtureRequest) -> bytes:
+    return policy(session={"backoff_ms": 100, "attempts": 3}, **request.param)
+
+
+def test_engines_act_alike(blob: bytes, weights: bytes) -> None:
+    engines = [PythonEngine(weights), CoreModuleEngine(require_component()), ComponentEngine(require_component())]
+    for engine in engines:
+        engine.load_policy(blob)
+    for seed in range(TRACES):
+        trace(seed, *engines)
+    assert engines[0].snapshot() == engines[1].snapshot() == engines[2].snapshot()
+
+
+def test_overlaps_are_the_same(weights: bytes, default_policy: bytes) -> None:
+    engines = [PythonEngine(weights), CoreModuleEngine(require_component()), ComponentEngine(require_component())]
+    pairs = [("Hello wor", "Hello world"), ("über das Meer", "das Meer und"), ("a", "b"), ("", "x"), ("x", "")]
+    for shown, fresh in pairs:
+        for whole in (False, True):
+            assert len({engine.overlap(shown, fresh, whole) for engine in engines}) == 1
