@@ -240,8 +240,15 @@ class TestTime:
 
 
 class TestMonitor:
-    STRICT = {"hold_back_tokens": 16, "hold_back_ms": 60_000, "low_confidence": 0.5, "window_tokens": 4, "refusal": True,
-              "broken_json": True, "stale_knowledge": True}  # fmt: skip
+    STRICT = {
+        "hold_back_tokens": 16,
+        "hold_back_ms": 60_000,
+        "low_confidence": 0.5,
+        "window_tokens": 4,
+        "refusal": True,
+        "broken_json": True,
+        "stale_knowledge": True,
+    }
 
     def strict(self, engine: PythonEngine, **level: Any) -> PythonEngine:
         levels = {"own": {**self.STRICT, **level}}
