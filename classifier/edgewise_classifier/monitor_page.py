@@ -14,12 +14,12 @@ HEADING = "## Measured"
 _WIDTH = 120
 
 _LOOPS = """\
-Loops, on {n:,} answers to exam questions that {models} models wrote, most of them without instruction tuning. *Looping*: the whole
-text, compared with itself shifted by every distance, holds a stretch that comes {times} times in a row over at least
-{bytes} bytes. *Nearly looping*: no such stretch, but zlib makes less than a quarter of the last {tail} bytes: the same
-sentence with a number counted up. *Texts by people*: every prompt of the test sets; those that were found do repeat
-(spam, lines drawn for signing, code that prints a frame). The limits were chosen on the other {n_train:,} answers, by
-other families of models ({families}), where 3 times in a row finds {train}."""
+Loops, on {n:,} answers to exam questions that {models} models wrote, about half of them without instruction tuning.
+*Looping*: the whole text, compared with itself shifted by every distance, holds a stretch that comes {times} times in
+a row over at least {bytes} bytes. *Nearly looping*: no such stretch, but zlib makes less than a quarter of the last
+{tail} bytes: the same sentence with a number counted up. *Texts by people*: every prompt of the test sets; those that
+were found do repeat (spam, lines drawn for signing, code that prints a frame). The limits were chosen on the other
+{n_train:,} answers, by other families of models ({families}), where 3 times in a row finds {train}."""
 
 _EARLY = """\
 With 3 times in a row, half of the loops are found before {median:.0%} of the loop was written (quartiles {low:.0%} and
@@ -27,9 +27,9 @@ With 3 times in a row, half of the loops are found before {median:.0%} of the lo
 stopped {right} would have been right; of the others {rest}."""
 
 _LANGUAGE = """\
-Drift, on sentences of Tatoeba in {languages} languages, in a row up to {bytes} bytes, and on the answers above. *Wrong*: English was
-expected (German of English sentences, French of the answers), so all of it is drift; what is missed of the answers is
-mostly formulas, which vote for no language."""
+Drift, on sentences of Tatoeba in {languages} languages, in a row up to {bytes} bytes, and on the answers above.
+*Wrong*: English was expected (German of English sentences, French of the answers of that length), so all of it is
+drift; what is missed of the answers is mostly formulas, which vote for no language."""
 
 _PHRASES = """\
 Refusals were found in {refusals} of these answers, disclaimers of stale knowledge in {stale}: exams give little reason
