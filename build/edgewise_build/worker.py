@@ -27,7 +27,6 @@ SITE = GENERATED / "site"
 PLAYGROUND = WORKER / "playground"
 WRANGLER_CONFIG = ROOT / "wrangler.toml"
 ENTRY = WORKER / "src" / "worker.ts"
-TEST_ENTRY = WORKER / "test" / "entry.ts"
 WRANGLER = WORKER / "node_modules" / "wrangler" / "bin" / "wrangler.js"
 WRANGLER_ENV = {"WRANGLER_SEND_METRICS": "false", "WRANGLER_HIDE_BANNER": "true", "CI": "1", "NO_COLOR": "1"}
 
@@ -61,10 +60,13 @@ def generate(component: Path, policy: bytes) -> None:
     run_tool("transpile.mjs", component.absolute(), GENERATED)
     (GENERATED / "policy.bin").write_bytes(policy)
     _write_json("phrases.json", phrases())
-    _write_json(
-        "about.json", {"version": __version__, "model_version": model_version(component.read_bytes()), "backend": "aot"}
-    )
+    _write_json("about.json", about(component, "aot"))
     _make_site(policy)
+
+
+def about(component: Path, backend: str) -> dict[str, str]:
+    """What a bundle was built from, as its decisions and `/healthz` say it."""
+    return {"version": __version__, "model_version": model_version(component.read_bytes()), "backend": backend}
 
 
 def phrases() -> dict[str, object]:

@@ -15,8 +15,8 @@ from edgewise.config import load_config
 from edgewise.packing import pack_policy
 from edgewise.percentiles import percentile
 from edgewise_build.checkout import COMPONENT
-from edgewise_build.worker import TEST_ENTRY, bundle, bundle_entry
-from edgewise_build.workerd import WorkerdEngine, request_json
+from edgewise_build.worker import bundle
+from edgewise_build.workerd import WorkerdEngine, bundle_doors, request_json
 
 BATCH_MS = 1.5
 STARTS = 50
@@ -37,9 +37,9 @@ def bench(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        upload = bundle(component, pack_policy(load_config()), folder / "worker").upload_gzip_bytes
-        bundle_entry(TEST_ENTRY, folder / "bench")
-        with WorkerdEngine(folder / "bench") as engine:
+        policy = pack_policy(load_config())
+        upload = bundle(component, policy, folder / "worker").upload_gzip_bytes
+        with WorkerdEngine(bundle_doors(component, policy, "aot", folder / "bench")) as engine:
             cold_ms = round(percentile(start_times_ms(engine, STARTS), 0.5), 3)
             for count in tokens:
                 lines = [request_json(request) for request in prompts(count)]

@@ -1,8 +1,8 @@
 """Real workerd, the runtime of Cloudflare Workers, on this machine: started on a free port, asked, stopped.
 
-`Workerd` serves a bundle. `WorkerdEngine` runs the Worker of the tests, which has doors that the shipped one has not:
-it is an `edgewise.engine.Engine`, takes requests by the thousand, and repeats decisions so that they can be timed.
-`JavaScriptEngine` does the same with any other runtime that opens these doors.
+`Workerd` serves a bundle. `bundle_doors` puts a component, whichever backend built it, behind doors that the shipped
+Worker has not; `WorkerdEngine` asks at them: it is an `edgewise.engine.Engine`, takes requests by the thousand, and
+repeats decisions so that they can be timed. `JavaScriptEngine` does the same with any other runtime that opens them.
 """
 
 import http.client
@@ -21,7 +21,8 @@ from edgewise.errors import EngineError, RequestError
 from edgewise.request import Request
 from edgewise_build.checkout import WORKER
 from edgewise_build.errors import BuildError
-from edgewise_build.node import require_node
+from edgewise_build.node import require_node, run_tool
+from edgewise_build.worker import about, bundle_scripts, phrases
 
 COMPATIBILITY_DATE = "2026-04-01"
 
@@ -29,6 +30,7 @@ _START_SECONDS = 30
 _ANSWER_SECONDS = 600
 _STOP_SECONDS = 5
 _LINES_PER_REQUEST = 500
+_ENTRY = "entry.js"
 _KINDS = {".js": "esModule", ".wasm": "wasm", ".bin": "data"}
 
 
@@ -106,9 +108,9 @@ def workerd_binary() -> str:
 
 
 def _config(bundle: Path) -> str:
-    """workerd's configuration for the files of a bundle, its entry first."""
+    """workerd's configuration for the files of a bundle, its entry first: `entry.js`, or else the only script."""
     names = [path.name for path in bundle.iterdir() if path.suffix in _KINDS]
-    files = sorted(names, key=lambda name: (not name.endswith(".js"), name))
+    files = sorted(names, key=lambda name: (name != _ENTRY, not name.endswith(".js"), name))
     modules = ", ".join(_module(name) for name in files)
     return f"""\
 using Workerd = import "/workerd/workerd.capnp";
@@ -125,6 +127,49 @@ def _module(name: str) -> str:
     return f'(name = "{specifier}", {kind} = embed "{name}")'
 
 
+def bundle_doors(component: Path, policy: bytes, backend: str, out: Path) -> Path:
+    """Put a component behind the doors of the tests, with a policy, in the folder `out`; gives the folder.
+
+    Raises BuildError where Node.js or its packages are missing, or the component imports anything.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    run_tool("transpile.mjs", component.absolute(), out)
+    bundle_scripts(out, "test/doors.ts")
+    (out / "policy.bin").write_bytes(policy)
+    cores = sorted(path.name for path in out.glob("*.wasm"))
+    imports = [f'import core{index} from "./{name}";' for index, name in enumerate(cores)]
+    by_name = ", ".join(f'"{name}": core{index}' for index, name in enumerate(cores))
+    entry = _DOORS.format(
+        imports="\n".join(imports),
+        cores=by_name,
+        phrases=json.dumps(phrases()),
+        about=json.dumps(about(component, backend)),
+    )
+    (out / _ENTRY).write_text(entry, encoding="utf-8")
+    return out
+
+
+_DOORS = """\
+import {{ Doors }} from "./doors.js";
+import {{ instantiate }} from "./router.js";
+import policy from "./policy.bin";
+{imports}
+
+const cores = {{ {cores} }};
+const doors = new Doors(
+  {{
+    instantiate: (_, imports, start) => instantiate((name) => cores[name], imports, start),
+    policy: new Uint8Array(policy),
+    phrases: {phrases},
+    about: {about},
+  }},
+  "workerd",
+);
+
+export default {{ fetch: (request) => doors.answer(request) }};
+"""
+
+
 class Server(Protocol):
     """What answers HTTP requests with the doors of `edge/worker/test/doors.ts`."""
 
@@ -136,13 +181,12 @@ class Server(Protocol):
 
 
 class JavaScriptEngine(AbstractContextManager["JavaScriptEngine"]):
-    """The aot build in a JavaScript runtime, called through the Worker's own TypeScript and the doors of the tests."""
+    """A component in a JavaScript runtime, called through the Worker's own TypeScript and the doors of the tests."""
 
-    backend = "aot"
-
-    def __init__(self, server: Server, runtime: str) -> None:
+    def __init__(self, server: Server, runtime: str, backend: str = "aot") -> None:
         self.server = server
         self.runtime = runtime
+        self.backend = backend
 
     def load_policy(self, blob: bytes) -> None:
         """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
@@ -196,10 +240,10 @@ class JavaScriptEngine(AbstractContextManager["JavaScriptEngine"]):
 
 
 class WorkerdEngine(JavaScriptEngine):
-    """The engine inside real workerd; `bundle` is a folder made from `edgewise_build.worker.TEST_ENTRY`."""
+    """A component inside real workerd; `bundle` is a folder that `bundle_doors` made."""
 
-    def __init__(self, bundle: Path) -> None:
-        super().__init__(Workerd(bundle), "workerd")
+    def __init__(self, bundle: Path, backend: str = "aot") -> None:
+        super().__init__(Workerd(bundle), "workerd", backend)
 
 
 def request_json(request: Request) -> str:

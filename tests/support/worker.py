@@ -9,8 +9,8 @@ from edgewise.config import load_config
 from edgewise.packing import pack_policy
 from edgewise_build.checkout import COMPONENT
 from edgewise_build.errors import BuildError
-from edgewise_build.worker import TEST_ENTRY, WorkerBundle, bundle, bundle_entry
-from edgewise_build.workerd import Workerd, WorkerdEngine, workerd_binary
+from edgewise_build.worker import WorkerBundle, bundle
+from edgewise_build.workerd import Workerd, WorkerdEngine, bundle_doors, workerd_binary
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +34,8 @@ def worker(worker_bundle: WorkerBundle) -> Iterator[Workerd]:
 
 @pytest.fixture(scope="session")
 def workerd_bundle(worker_bundle: WorkerBundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Worker with the doors for tests; it shares the generated files with `worker_bundle`."""
-    return bundle_entry(TEST_ENTRY, tmp_path_factory.mktemp("workerd")).folder
+    """The component behind the doors for tests; `worker_bundle` says whether that can be."""
+    return bundle_doors(COMPONENT, pack_policy(load_config()), "aot", tmp_path_factory.mktemp("workerd"))
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,16 @@ export type Instantiate = typeof instantiate;
 /** Starts the core module; a test may put its own in between. */
 export type StartCore = (module: WebAssembly.Module, imports?: WebAssembly.Imports) => WebAssembly.Instance;
 
-/** An instance that holds more than this after a decision is dropped: linear memory grows and never shrinks. */
+/**
+ * An instance that holds more than this after a decision, and twice what it started with, is dropped: linear memory
+ * grows and never shrinks.
+ */
 const KEPT_MEMORY_BYTES = 8 * 1024 * 1024;
 
 interface Running {
   readonly routing: typeof Routing;
   readonly memory: WebAssembly.Memory;
+  readonly keptBytes: number;
 }
 
 export class Engine {
@@ -40,7 +44,7 @@ export class Engine {
     const running = this.#running ?? this.#start(this.#policy);
     this.#running = undefined;
     const decision = running.routing.route(request);
-    if (running.memory.buffer.byteLength <= KEPT_MEMORY_BYTES) this.#running = running;
+    if (running.memory.buffer.byteLength <= running.keptBytes) this.#running = running;
     return decision;
   }
 
@@ -74,5 +78,6 @@ function start(
   );
   const status = routing.loadPolicy(policy);
   if (status !== "ok") throw new Error(`the core refused the policy: ${status.replaceAll("-", " ")}`);
-  return { routing, memory: memory! };
+  const keptBytes = Math.max(KEPT_MEMORY_BYTES, 2 * memory!.buffer.byteLength);
+  return { routing, memory: memory!, keptBytes };
 }
