@@ -5,15 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.core.phrases import (
+    LANGUAGE_NAME,
+    LANGUAGE_NAMES,
     REFUSAL,
     REFUSALS_BY_LANGUAGE,
     STALE_BY_LANGUAGE,
     STALE_KNOWLEDGE,
+    names_language,
     phrase_at_end,
     phrases_of,
 )
 
-KINDS = [(REFUSAL, REFUSALS_BY_LANGUAGE), (STALE_KNOWLEDGE, STALE_BY_LANGUAGE)]
+KINDS = [(REFUSAL, REFUSALS_BY_LANGUAGE), (STALE_KNOWLEDGE, STALE_BY_LANGUAGE), (LANGUAGE_NAME, LANGUAGE_NAMES)]
+every_kind = pytest.mark.parametrize(("kind", "listed"), KINDS, ids=["refusals", "stale knowledge", "languages"])
 RING = 256
 
 
@@ -25,7 +29,7 @@ def at_end(text: str, kind: int) -> int:
     return phrase_at_end(ring, len(data), kind)
 
 
-@pytest.mark.parametrize(("kind", "listed"), KINDS, ids=["refusals", "stale knowledge"])
+@every_kind
 def test_every_phrase_is_found_as_people_write_it(kind, listed):
     assert len(listed) >= 12
     for phrase in phrases_of(listed):
@@ -33,12 +37,12 @@ def test_every_phrase_is_found_as_people_write_it(kind, listed):
             assert at_end(form, kind) == len(form.removeprefix("Hm. ").encode()), form
 
 
-@pytest.mark.parametrize(("kind", "listed"), KINDS, ids=["refusals", "stale knowledge"])
+@every_kind
 def test_every_phrase_is_needed_and_says_enough(kind, listed):
     phrases = phrases_of(listed)
     assert [(one, other) for one in phrases for other in set(phrases) - {one} if one in other] == []
     assert len(phrases) == len(set(phrases))
-    assert all(len(phrase.encode()) >= 10 and phrase == phrase.strip() for phrase in phrases)
+    assert kind == LANGUAGE_NAME or all(len(phrase.encode()) >= 10 for phrase in phrases)
 
 
 def test_a_phrase_begins_a_word():
@@ -49,6 +53,30 @@ def test_a_phrase_begins_a_word():
 def test_where_the_text_lies_in_the_ring_makes_no_difference():
     for before in range(0, 2 * RING, 7):
         assert at_end("." * before + "I cannot assist", REFUSAL) == 15
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Schreib mir eine Mail auf Englisch, in der ich absage.",
+        "Réponds-moi en allemand, s'il te plaît",
+        "write a toast in Japanese",
+        "Напиши письмо по-английски",
+        "用英文写一封辞职信",
+        "英語で短いメールを書いて",
+        "이 이메일을 영어로 써 줘",
+        "اكتب رسالة باللغة الإنجليزية",
+    ],
+)
+def test_an_ask_that_names_a_language(text):
+    data = text.encode()
+    assert names_language(data.ljust(RING), len(data))
+
+
+@pytest.mark.parametrize("text", ["", "How do I boil an egg?", "Was kostet ein Brief nach Rom?", "明日の天気は？"])
+def test_an_ask_that_names_none(text):
+    data = text.encode()
+    assert not names_language(data.ljust(RING) + b"in English", len(data))
 
 
 @given(st.text(max_size=80), st.sampled_from([REFUSAL, STALE_KNOWLEDGE]))

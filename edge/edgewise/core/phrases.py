@@ -1,4 +1,4 @@
-"""Phrases by which models refuse, and by which they say that what they know is old, in the languages most used.
+"""Phrases by which models refuse or say that what they know is old, and names of languages, in the languages most used.
 
 They are whole turns of phrase rather than words: "i can't help with" refuses, "i can't help but" does not, and "i'm
 sorry to hear" is no refusal either. Text and phrases are compared byte by byte, backwards from the newest byte.
@@ -6,7 +6,7 @@ sorry to hear" is no refusal either. Text and phrases are compared byte by byte,
 
 from edgewise.core.types import U8
 
-REFUSAL, STALE_KNOWLEDGE = range(2)
+REFUSAL, STALE_KNOWLEDGE, LANGUAGE_NAME = range(3)
 
 REFUSALS_BY_LANGUAGE = {
     "en": """
@@ -182,6 +182,28 @@ STALE_BY_LANGUAGE = {
 }
 
 
+LANGUAGE_NAMES = {
+    "en": "english|spanish|french|german|italian|portuguese|dutch|in polish|into polish|turkish|russian"
+    "|chinese|japanese|korean|arabic|hindi",
+    "es": "inglés|español|castellano|francés|alemán|portugués|holandés|polaco|turco|ruso|chino|japonés|coreano|árabe",
+    "fr": "anglais|espagnol|français|allemand|italien|portugais|néerlandais|polonais|russe|japonais|coréen",
+    "de": "englisch|spanisch|französisch|deutsch|portugiesisch|niederländisch|polnisch|russisch|chinesisch",
+    "it": "inglese|spagnolo|francese|tedesco|olandese|polacco|cinese|giapponese|coreano",
+    "pt": "inglês|espanhol|francês|alemão|português|japonês|chinês",
+    "nl": "engels|spaans|frans |frans.|duits|italiaans|portugees|chinees|japans",
+    "pl": "angielsk|hiszpańsk|francusk|niemieck|włosk|portugalsk|niderlandzk|rosyjsk|chińsk|japońsk|ukraińsk",
+    "tr": "ingilizce|ispanyolca|fransızca|almanca|türkçe|rusça|arapça|çince|japonca",
+    "id": "bahasa ",
+    "vi": "tiếng ",
+    "ru": "английск|испанск|французск|немецк|итальянск|португальск|русск|китайск|японск|украинск|турецк|арабск",
+    "zh": "英文|英语|英語|中文|汉语|漢語|法语|法語|德语|德語|日语|日文|韩语|韓文|俄语|俄語|西班牙语|西班牙語|阿拉伯语",
+    "ja": "日本語|中国語|韓国語|フランス語|ドイツ語|スペイン語|ロシア語|イタリア語|ポルトガル語",
+    "ko": "영어|한국어|일본어|중국어|프랑스어|독일어|스페인어|러시아어",
+    "ar": "الإنجليزية|الانجليزية|العربية|الفرنسية|الألمانية|الإسبانية|بالإنجليزي|بالعربي",
+    "hi": "अंग्रेज़ी|अंग्रेजी|हिंदी|हिन्दी|फ़्रेंच",
+}
+
+
 def phrases_of(listed: dict[str, str]) -> list[str]:
     """Every phrase of every language."""
     return [
@@ -204,7 +226,11 @@ def _key(last: int, before: int) -> int:
 
 _PHRASES = sorted(
     (_key(form.encode()[-1], form.encode()[-2]), form.encode(), kind)
-    for kind, listed in ((REFUSAL, REFUSALS_BY_LANGUAGE), (STALE_KNOWLEDGE, STALE_BY_LANGUAGE))
+    for kind, listed in (
+        (REFUSAL, REFUSALS_BY_LANGUAGE),
+        (STALE_KNOWLEDGE, STALE_BY_LANGUAGE),
+        (LANGUAGE_NAME, LANGUAGE_NAMES),
+    )
     for phrase in phrases_of(listed)
     for form in _spellings(phrase)
 )
@@ -229,6 +255,17 @@ def phrase_at_end(ring: U8, length: int, kind: int) -> int:
         if PHRASE_KIND[phrase] == kind and PHRASE_LENGTH[phrase] <= length and _ends_with(ring, length, phrase):
             return PHRASE_LENGTH[phrase]
     return 0
+
+
+def names_language(text: U8, length: int) -> bool:
+    """Whether a text names a language, so that the answer may well be in another one than the text.
+
+    `text`: a buffer whose size is a power of two, `length` bytes of it at most.
+    """
+    for end in range(1, length + 1):
+        if phrase_at_end(text, end, LANGUAGE_NAME) > 0:
+            return True
+    return False
 
 
 def _ends_with(ring: U8, length: int, phrase: int) -> bool:

@@ -32,6 +32,7 @@ from edgewise.core.layout import (
     Weights,
 )
 from edgewise.core.live import take_in
+from edgewise.core.phrases import names_language
 from edgewise.core.policy import NO_MODEL, Model, Policy, Tenant, prior_of
 from edgewise.core.selection import INFEASIBLE
 from edgewise.core.stream import (
@@ -216,7 +217,8 @@ def _set_up(session: Session, slot: int, request: Request, policy: Policy, memor
     session.shown_before = 0
     session.input_tokens = decision.input_tokens
     session.output_tokens = decision.output_tokens
-    session.language = -1 if decision.task == TASK_TRANSLATE else scene.language
+    any_language = decision.task == TASK_TRANSLATE or names_language(memory.ask.text, memory.ask.length)
+    session.language = -1 if any_language else scene.language
     session.streams = request.stream
     session.expects_json = 1 if request.needs & NEED_JSON != 0 else 0
     session.level = policy.level_of[decision.task * _DOMAIN_COUNT + decision.domain]
