@@ -188,7 +188,7 @@ LANGUAGE_NAMES = {
     "es": "inglés|español|castellano|francés|alemán|portugués|holandés|polaco|turco|ruso|chino|japonés|coreano|árabe",
     "fr": "anglais|espagnol|français|allemand|italien|portugais|néerlandais|polonais|russe|japonais|coréen",
     "de": "englisch|spanisch|französisch|deutsch|portugiesisch|niederländisch|polnisch|russisch|chinesisch",
-    "it": "inglese|spagnolo|francese|tedesco|olandese|polacco|cinese|giapponese|coreano",
+    "it": "inglese|spagnolo|francese|tedesco|olandese|polacco|cinese|giapponese",
     "pt": "inglês|espanhol|francês|alemão|português|japonês|chinês",
     "nl": "engels|spaans|frans |frans.|duits|italiaans|portugees|chinees|japans",
     "pl": "angielsk|hiszpańsk|francusk|niemieck|włosk|portugalsk|niderlandzk|rosyjsk|chińsk|japońsk|ukraińsk",
