@@ -147,11 +147,11 @@ def router_toml(upstream: str) -> str:
 regions = {regions}
 
 [session]
-first_token_ms = 1500
+first_token_ms = 1000
 stall_ms = 800
-total_ms = 25000
+total_ms = 8000
 backoff_ms = 20
-attempts = 3
+attempts = 2
 
 [health]
 trip_failures = 255

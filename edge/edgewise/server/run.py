@@ -43,7 +43,7 @@ def serve(app: ASGIApp, live: LiveRouter, sock: socket.socket) -> None:
         app,
         http="h11",  # the parser that limits the size of headers
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
