@@ -272,6 +272,26 @@ class TestMonitor:
         assert action.kind == "hold"
         assert session.send("end", 200, finish="stop").kind == "finish"
 
+    @pytest.mark.parametrize(
+        ("ask", "kind"),
+        [
+            ("Write a short note to my landlord about the heating, please.", "call"),
+            ("Write a short note to my landlord about the heating, in German please.", "forward"),
+        ],
+    )
+    def test_another_language_is_a_fault_unless_the_ask_names_one(
+        self, engine: PythonEngine, ask: str, kind: str
+    ) -> None:
+        session = Session(self.strict(engine, language_drift=True, hold_back_tokens=0), text=ask)
+        session.send("headers", 50, status=200)
+        note = (
+            "Sehr geehrter Herr Weber, seit gestern bleibt die Heizung in meiner Wohnung kalt, und warmes Wasser kommt "
+            "nur noch morgens. Bitte schicken Sie in den nächsten Tagen jemanden vorbei, der sich das ansieht, denn so "
+            "kann ich hier mit den Kindern nicht wohnen. Ich danke Ihnen im Voraus und bleibe mit freundlichen Grüßen."
+        )
+        action = session.send("chunk", 100, text=note, tokens=70)
+        assert action.kind == kind
+
     def test_stale_knowledge_goes_to_live_retrieval(self, engine: PythonEngine) -> None:
         session = Session(self.strict(engine))
         session.send("headers", 50, status=200)
