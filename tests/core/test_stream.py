@@ -25,6 +25,7 @@ from edgewise.core.stream import (
 from edgewise_build.lower import native, record_dtype
 from edgewise_build.subset import check
 from edgewise_classifier.language import read_table
+from support.checked import checked
 
 TABLE = LanguageTable.from_bytes(read_table())
 SCRATCH, SPOKEN = LanguageScratch(), LanguageResult()
@@ -354,6 +355,20 @@ def test_an_answer_before_leaves_nothing_behind(before, text):
     assert used.monitor.numbers() == fresh.monitor.numbers()
     assert used.read(text) == fresh.read(text)
     assert (used.length, used.close()) == (fresh.length, fresh.close())
+
+
+def test_every_value_fits_its_width_and_no_index_is_outside():
+    """What compiled code would do wrong in silence raises here."""
+    draw = random.Random(5)
+    for name in STRICT:
+        text = ("".join(draw.sample(PIECES, 6)) + ENGLISH * 2).encode() + draw.randbytes(300) + b"`" * 300
+        answer = Answer(
+            "en", name == "broken_json", **{name: STRICT[name], "window_tokens": 64, "low_confidence": 65535}
+        )
+        answer.monitor = checked(answer.monitor)
+        begin(answer.monitor, LANGUAGES.index("en"), int(name == "broken_json"))
+        answer.read(text, tuple(-draw.randrange(2**31) for _ in range(70)))
+        answer.close()
 
 
 @pytest.mark.heavy

@@ -18,7 +18,7 @@ MARKS_BYTES = 256
 _GRAM = 7
 _PLACES = 256
 _RING = HISTORY_BYTES - 1
-_GRAM_BITS = (1 << 8 * _GRAM) - 1
+_REST_OF_GRAM = (1 << 8 * (_GRAM - 1)) - 1
 _HALF_BITS = (1 << 4 * _GRAM) - 1
 
 
@@ -62,7 +62,7 @@ def read_loop(loop: Loop, byte: int) -> None:
     at = loop.length
     loop.text[at & _RING] = byte
     loop.length = at + 1
-    loop.gram = (loop.gram << 8 | byte) & _GRAM_BITS
+    loop.gram = (loop.gram & _REST_OF_GRAM) << 8 | byte
     if IS_LETTER[byte] == 1:
         loop.letter_at = at
     slot = ((loop.gram ^ loop.gram >> 4 * _GRAM) & _HALF_BITS) * 0x9E3779B1 >> 24 & _PLACES - 2
