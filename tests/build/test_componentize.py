@@ -1,10 +1,11 @@
 """The componentize-py build: it decides as all builds do, runs a user's hook, and survives what a hook does.
 
-One build serves all tests here: its hook does what the request's tenant says, and nothing for other requests.
+The build and its hook are those of `support.componentized`.
 """
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import wasmtime
@@ -20,54 +21,15 @@ from edgewise_build.errors import BuildError
 from support.engines import assert_identical
 from support.prompts import TRAFFIC, sampled_requests
 
-HOOK = """
-import sys
-import time
-
-def adjust(request, candidates):
-    if request.tenant == "drop":
-        return candidates[1:]
-    if request.tenant == "reverse":
-        return candidates[::-1]
-    if request.tenant == "rescore":
-        candidates[-1].utility = candidates[0].utility + 1
-    if request.tenant == "nobody":
-        return []
-    if request.tenant == "raise":
-        raise RuntimeError(request.task)
-    if request.tenant == "exit":
-        sys.exit(3)
-    if request.tenant == "clock":
-        time.time()
-    if request.tenant == "file":
-        open("/etc/passwd")
-    if request.tenant == "import":
-        import sqlite3
-    if request.tenant == "none":
-        return None
-    if request.tenant == "print":
-        print("hello", file=sys.stderr)
-    if request.tenant == "view":
-        assert request.messages[0].role == "user" and request.messages[0].content == "Hello", request
-        assert request.needs == frozenset({"tools", "live_retrieval"}) and request.region == "us-east", request
-        assert request.max_tokens == 77 and request.id == "r1" and request.input_tokens > 0, request
-    return candidates
-"""
-
 
 @pytest.fixture(scope="session")
-def built(weights: bytes, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    folder = tmp_path_factory.mktemp("componentize")
-    (folder / "my_hooks.py").write_text(HOOK)
-    componentize.build_component(weights, folder / "router.wasm", folder / "my_hooks.py")
-    return (folder / "router.wasm").read_bytes()
+def built(componentized: Path) -> bytes:
+    return componentized.read_bytes()
 
 
-@pytest.fixture(scope="session")
-def engine(built: bytes, default_policy: bytes) -> ComponentEngine:
-    engine = ComponentEngine(built, backend="componentize-py")
-    engine.load_policy(default_policy)
-    return engine
+@pytest.fixture
+def engine(componentized_engine: ComponentEngine) -> ComponentEngine:
+    return componentized_engine
 
 
 def ask(tenant: str, **fields: object) -> Request:

@@ -1,4 +1,4 @@
-"""The component in real workerd, in Node and in Chromium decides exactly as under wasmtime.
+"""The component in real workerd, in Node and in Chromium decides exactly as under wasmtime; so does that with CPython.
 
 Every field is compared, scores as the core's integers, and the JSON that clients get.
 """
@@ -14,7 +14,7 @@ from edgewise.packing import pack_policy
 from edgewise.request import Request
 from edgewise.traffic import read_traffic
 from edgewise_build.checkout import ROOT
-from edgewise_build.workerd import JavaScriptEngine, request_lines
+from edgewise_build.workerd import JavaScriptEngine, WorkerdEngine, request_lines
 from support.prompts import TRAFFIC, sampled_requests
 
 REAL_PROMPTS = 3000
@@ -56,6 +56,21 @@ def test_real_prompts(wasmtime_engine: CoreModuleEngine, engine: JavaScriptEngin
     requests = sampled_requests(REAL_PROMPTS)
     assert len(requests) >= REAL_PROMPTS
     assert_identical(requests, wasmtime_engine, engine)
+
+
+def test_example_traffic_with_an_interpreter(
+    wasmtime_engine: CoreModuleEngine, componentized_workerd_engine: WorkerdEngine
+) -> None:
+    assert_identical(list(read_traffic(TRAFFIC)), wasmtime_engine, componentized_workerd_engine)
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(REAL_PROMPTS, marks=pytest.mark.heavy)])
+def test_real_prompts_with_an_interpreter(
+    wasmtime_engine: CoreModuleEngine, componentized_workerd_engine: WorkerdEngine, count: int
+) -> None:
+    requests = sampled_requests(count)
+    assert len(requests) >= count
+    assert_identical(requests, wasmtime_engine, componentized_workerd_engine)
 
 
 CONFIGS = sorted((ROOT / "examples" / "configs").glob("*.toml"))

@@ -13,15 +13,20 @@ from edgewise_build.worker import WorkerBundle, bundle
 from edgewise_build.workerd import Workerd, WorkerdEngine, bundle_doors, workerd_binary
 
 
+def require_workerd() -> None:
+    """Skip the test where Node.js or its packages are missing."""
+    try:
+        workerd_binary()
+    except BuildError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="session")
 def worker_bundle(tmp_path_factory: pytest.TempPathFactory) -> WorkerBundle:
     """The shipped Worker with the default catalogue, as it would be uploaded."""
     if not COMPONENT.exists():
         pytest.skip("the component has not been built: run `make build`")
-    try:
-        workerd_binary()
-    except BuildError as error:
-        pytest.skip(str(error))
+    require_workerd()
     return bundle(COMPONENT, pack_policy(load_config()), tmp_path_factory.mktemp("worker"))
 
 
