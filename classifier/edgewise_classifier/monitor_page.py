@@ -22,9 +22,9 @@ were found do repeat (spam, lines drawn for signing, code that prints a frame). 
 {n_train:,} answers, by other families of models ({families}), where 3 times in a row finds {train}."""
 
 _EARLY = """\
-With 3 times in a row, half of the loops are found before {median:.0%} of the loop was written (quartiles {low:.0%} and
-{high:.0%}), and the rest of the answer, {saved:.0%} of it in the median, need not be paid. Of the answers that were
-stopped {right} would have been right; of the others {rest}."""
+With 3 times in a row, half of the loops that are found are found within the first {median:.0%} of their text (quartiles
+{low:.0%} and {high:.0%}), and the rest of the answer, {saved:.0%} of it in the median, need not be paid. Of the answers
+that were stopped {right} would have been right; of the others {rest}."""
 
 _LANGUAGE = """\
 Drift, on sentences of Tatoeba in {languages} languages, in a row up to {bytes} bytes, and on the answers above.
