@@ -62,3 +62,9 @@ def test_bad_use_is_one_message(files, scenario, options, message):
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
     assert result.stdout == ""
+
+
+def test_a_page_with_no_place_is_refused_before_the_replay(files):
+    result = run(files / "t.jsonl", "--html", files / "none" / "r.html")
+    assert result.exit_code == 2
+    assert "there is no directory" in result.stderr

@@ -7,7 +7,7 @@ import pytest
 
 from edgewise.errors import EdgewiseError
 from edgewise.simulation import Report, Row, Scenario, simulate
-from edgewise.simulation.html import render
+from edgewise.simulation.html import Page
 from support.scene import NOON, config_of
 
 CONFIG = config_of({"a": {"quality": 0.9}, "b": {"provider": "other"}}, policy={"regions": ["us-east"]})
@@ -53,7 +53,7 @@ class Tags(HTMLParser):
 
 
 def test_it_needs_nothing_beside_it(report):
-    page = Tags(render(report, "t.jsonl", WORLD))
+    page = Tags(Page().render(report, "t.jsonl", WORLD))
     assert page.open == []
     assert page.tags.count("svg") == 4
     assert {"script", "link", "img", "iframe"}.isdisjoint(page.tags)
@@ -61,7 +61,7 @@ def test_it_needs_nothing_beside_it(report):
 
 
 def test_it_says_what_happened_and_escapes_names(report):
-    page = render(report, "<t>.jsonl", WORLD)
+    page = Page().render(report, "<t>.jsonl", WORLD)
     assert "outages.&lt;gone&gt;" in page
     assert "hours = 12:02-12:05" in page
     assert "at = 12:08" in page
@@ -72,16 +72,16 @@ def test_it_says_what_happened_and_escapes_names(report):
 
 
 def test_the_same_report_is_the_same_page(report):
-    assert render(report, "t", WORLD) == render(report, "t", WORLD)
+    assert Page().render(report, "t", WORLD) == Page().render(report, "t", WORLD)
 
 
 def test_without_times_and_outcomes_there_are_tables_only():
-    page = render(Report("a"), "t")
+    page = Page().render(Report("a"), "t")
     assert "<svg" not in page
     assert "nothing to draw" in page
 
 
-def test_without_what_draws_it_what_to_install_is_said(report, monkeypatch):
+def test_without_what_draws_it_what_to_install_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(EdgewiseError, match=r"pip install 'edgewise\[report\]'"):
-        render(report, "t")
+        Page()

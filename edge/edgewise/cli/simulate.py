@@ -13,9 +13,10 @@ from rich.table import Table
 from edgewise.config import Config, load_config
 from edgewise.router import Router
 from edgewise.simulation import Report, Scenario, load_scenario, read_rows, replay
-from edgewise.simulation import simulate as run
+from edgewise.simulation.arrivals import arrivals
 from edgewise.simulation.distributed import replay_on_ray
-from edgewise.simulation.html import render
+from edgewise.simulation.events import Simulation
+from edgewise.simulation.html import Page
 from edgewise.simulation.replay import empty_report
 from edgewise.simulation.rows import parts_of
 
@@ -56,11 +57,14 @@ def simulate(
             "a scenario is one world, in which each answer changes what the next decision knows, so it cannot be cut"
             " into parts: leave out --scenario, or --engine ray"
         )
+    if html_file is not None and not html_file.parent.is_dir():
+        raise click.UsageError(f"--html {html_file}: there is no directory {html_file.parent}; make it first")
+    page = Page() if html_file is not None else None
     config = load_config(config_file)
     scenario = load_scenario(scenario_file, config) if scenario_file is not None else None
     report = _replay(traffic, config, scenario, engine)
-    if html_file is not None:
-        html_file.write_text(render(report, traffic.name, scenario), encoding="utf-8")
+    if page is not None and html_file is not None:
+        html_file.write_text(page.render(report, traffic.name, scenario), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(report.to_json(), ensure_ascii=False, indent=2))
     else:
@@ -74,7 +78,8 @@ def _replay(traffic: Path, config: Config, scenario: Scenario | None, engine: st
             report.add(one)
         return report
     if scenario is not None:
-        return run(config, scenario, _track(read_rows(traffic), "reading"))
+        coming = _track(arrivals(scenario, read_rows(traffic)), "simulating")
+        return Simulation(config, scenario, iter(coming)).run()
     return replay(Router(config), _track(read_rows(traffic), "routing"))
 
 

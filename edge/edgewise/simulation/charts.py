@@ -19,6 +19,7 @@ from edgewise.simulation.tally import Tally
 Span = tuple[str, int, int]
 """A name, and from when to when, Unix time in ms."""
 Steps = Sequence[tuple[int, Tally]]
+"""Sums over time, each with the middle of its time, Unix time in ms."""
 
 _MAX_REGIONS = 8
 _STYLE: Any = {
@@ -36,7 +37,7 @@ _STYLE: Any = {
 
 def draw_charts(report: Report, spans: Sequence[Span]) -> dict[str, str]:
     """The plots by their titles; none where the traffic has no times. `spans` are shaded."""
-    steps = report.steps()
+    steps = [(start + report.step_ms // 2, tally) for start, tally in report.steps()]
     if len(steps) < 2:
         return {}
     charts = {
@@ -52,9 +53,9 @@ def draw_charts(report: Report, spans: Sequence[Span]) -> dict[str, str]:
 def _draw_ttft(report: Report, steps: Steps, spans: Sequence[Span]) -> str:
     with _axes("ms", steps, spans) as (axes, svg):
         for region in list(most_common(report.total.regions))[:_MAX_REGIONS]:
-            points = [(start, percentile_of_counts(tally.ttft_counts(region), 0.95)) for start, tally in steps]
-            seen = [(start, p95) for start, p95 in points if p95]
-            axes.plot(_days([start for start, _ in seen]), [p95 for _, p95 in seen], label=region, linewidth=1.3)
+            points = [(at, percentile_of_counts(tally.ttft_counts(region), 0.95)) for at, tally in steps]
+            seen = [(at, p95) for at, p95 in points if p95]
+            axes.plot(_days([at for at, _ in seen]), [p95 for _, p95 in seen], label=region, linewidth=1.3)
         axes.set_ylim(bottom=0)
     return svg.getvalue()
 
@@ -63,14 +64,14 @@ def _draw_shares(report: Report, steps: Steps, spans: Sequence[Span]) -> str:
     with _axes("share of answers", steps, spans) as (axes, svg):
         models = list(most_common(report.total.models))
         shares = [[tally.models[model] / max(1, tally.served) for _, tally in steps] for model in models]
-        axes.stackplot(_days([start for start, _ in steps]), shares, labels=models, alpha=0.85)
+        axes.stackplot(_days([at for at, _ in steps]), shares, labels=models, alpha=0.85)
         axes.set_ylim(0, 1)
     return svg.getvalue()
 
 
 def _draw_cost(report: Report, steps: Steps, spans: Sequence[Span]) -> str:
     with _axes("USD", steps, spans) as (axes, svg):
-        times = _days([start + report.step_ms for start, _ in steps])
+        times = _days([at + report.step_ms // 2 for at, _ in steps])
         for label, costs in (
             (f"always {report.strongest}", [tally.cost_of_strongest for _, tally in steps]),
             ("routed", [tally.cost for _, tally in steps]),
@@ -83,11 +84,11 @@ def _draw_cost(report: Report, steps: Steps, spans: Sequence[Span]) -> str:
 def _draw_quality(report: Report, steps: Steps, spans: Sequence[Span]) -> str:
     with _axes("mean score", steps, spans) as (axes, svg):
         for label, sums in (
-            (report.strongest, [(start, t.quality_of_strongest, t.judged_of_strongest) for start, t in steps]),
-            ("routed", [(start, t.quality, t.judged) for start, t in steps]),
+            (report.strongest, [(at, t.quality_of_strongest, t.judged_of_strongest) for at, t in steps]),
+            ("routed", [(at, t.quality, t.judged) for at, t in steps]),
         ):
-            known = [(start, score / (count * SCORE_ONE)) for start, score, count in sums if count]
-            axes.plot(_days([start for start, _ in known]), [mean for _, mean in known], label=label)
+            known = [(at, score / (count * SCORE_ONE)) for at, score, count in sums if count]
+            axes.plot(_days([at for at, _ in known]), [mean for _, mean in known], label=label)
         axes.set_ylim(0, 1.02)
     return svg.getvalue()
 
@@ -104,10 +105,9 @@ def _axes(unit: str, steps: Steps, spans: Sequence[Span]) -> Iterator[tuple[Any,
             axes.axvspan(left, right, color="0.5", alpha=0.15, linewidth=0)
             axes.text(left, 1.01, name, fontsize=8, color="0.35", transform=axes.get_xaxis_transform())
         axes.set_ylabel(unit)
-        axes.set_xlim(left=_days([steps[0][0]])[0])
-        axes.xaxis_date()
+                axes.xaxis_date()
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(svg, format="svg", metadata={"Creator": None, "Date": None})
 
 
 def _days(times_ms: Sequence[int]) -> list[float]:

@@ -41,10 +41,11 @@ def simulate(config: Config, scenario: Scenario, rows: Iterable[Row]) -> Report:
 
 @dataclass
 class _Call:
-    """A request on its way through the chain of its decision."""
+    """A request on its way through the chain of its decision; `config`: by which it was decided, and is billed."""
 
     number: int
     row: Row
+    config: Config
     decision: Decision
     arrived_ms: int
     attempts: tuple[tuple[str, str], ...] = ()
@@ -60,28 +61,32 @@ class Simulation:
     """One run: the router, the world, the events to come, and what was counted."""
 
     def __init__(self, config: Config, scenario: Scenario, coming: Iterator[Arrival]) -> None:
-        self._router = Router(config)
+        self._scenario = scenario
         self._coming = coming
+        self._router = Router(config)
         self._events: list[tuple[int, int, Event]] = []
         self._numbers, self._order = count(1), count()
         self._report = Report(strongest(config).name)
         self._places = endpoint_places(config.models, config.policy.regions)
         self._states: dict[tuple[str, str], tuple[bool, bool]] = {}
-        first = next(coming, None)
-        if first is None:
-            return
-        self._world = World(config, scenario, first[0])
-        for change in scenario.price_changes.values():
-            day = first[0] // DAY_MS + change.day - 1
-            self._at(day * DAY_MS + change.at * MINUTE_MS, partial(self._reprice, change))
-        self._at(first[0], partial(self._arrive, first[1]))
 
     def run(self) -> Report:
-        """Let all events happen."""
+        """Let all events happen, from the first arrival on."""
+        first = next(self._coming, None)
+        if first is not None:
+            self._begin(*first)
         while self._events:
             at_ms, _, event = heapq.heappop(self._events)
             event(at_ms)
         return self._report
+
+    def _begin(self, at_ms: int, row: Row) -> None:
+        self._world = World(self._router.config, self._scenario, at_ms)
+        midnight = at_ms // DAY_MS * DAY_MS
+        for change in self._scenario.price_changes.values():
+            change_ms = midnight + (change.day - 1) * DAY_MS + change.at * MINUTE_MS
+            self._at(change_ms, partial(self._reprice, change))
+        self._at(at_ms, partial(self._arrive, row))
 
     def _at(self, at_ms: int, event: Event) -> None:
         heapq.heappush(self._events, (at_ms, next(self._order), event))
@@ -91,10 +96,10 @@ class Simulation:
         if following is not None:
             self._at(following[0], partial(self._arrive, following[1]))
         decision = decide(self._router, row.request, self._report)
+        call = _Call(next(self._numbers), row, self._router.config, decision, now)
         if decision.status == "ok":
-            self._send(_Call(next(self._numbers), row, decision, now), now)
+            self._send(call, now)
         else:
-            next(self._numbers)
             self._report.count(Fate(row, decision, REFUSED), now)
 
     def _send(self, call: _Call, now: int) -> None:
@@ -116,13 +121,13 @@ class Simulation:
             self._tell(call, model, answer, 0, now)
             self._send(call, now)
             return
-        request, models = call.row.request, self._router.config.models
+        request, models = call.row.request, call.config.models
         cached_tokens = request.cached_tokens if model == request.session_model else 0
         cost = price_of(models[model], call.decision, cached_tokens)
-        self._tell(call, model, answer, cost, now)
         always = price_of(models[self._report.strongest], call.decision, request.cached_tokens)
-        waited = first_token_ms - call.arrived_ms
-        fate = Fate(call.row, call.decision, SERVED, model, waited, cost, always, call.attempts)
+        self._tell(call, model, answer, cost, now)
+        waited_ms = first_token_ms - call.arrived_ms
+        fate = Fate(call.row, call.decision, SERVED, model, waited_ms, cost, always, call.attempts)
         self._report.count(fate, call.arrived_ms)
 
     def _tell(self, call: _Call, model: str, answer: Answer, cost: int, now: int) -> None:

@@ -10,23 +10,32 @@ from edgewise.simulation.report import MINUTE_MS, Report
 from edgewise.simulation.scenario import DAY_MS, Scenario, clock
 
 
-def render(report: Report, traffic: str, scenario: Scenario | None = None) -> str:
-    """The page; `traffic` is the name of what was replayed. The same report gives the same page.
+class Page:
+    """What draws the page; made before a long replay, so that what is missing shows at once.
 
     Raises EdgewiseError where what draws it is not installed.
     """
-    try:
-        import jinja2
-        import markupsafe
 
-        from edgewise.simulation.charts import draw_charts
-    except ImportError:
-        raise EdgewiseError("--html needs an extra: pip install 'edgewise[report]'") from None
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8"))
-    drawn = draw_charts(report, _spans(report, scenario))
-    charts = {title: markupsafe.Markup(svg[svg.index("<svg") :]) for title, svg in drawn.items()}
-    return template.render(report=report.to_json(), charts=charts, traffic=traffic, scenario=_describe(scenario))
+    def __init__(self) -> None:
+        try:
+            import jinja2
+            import markupsafe
+
+            from edgewise.simulation.charts import draw_charts
+        except ImportError:
+            raise EdgewiseError("--html needs an extra: pip install 'edgewise[report]'") from None
+        source = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
+        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+        self._template = environment.from_string(source)
+        self._mark_safe, self._draw_charts = markupsafe.Markup, draw_charts
+
+    def render(self, report: Report, traffic: str, scenario: Scenario | None = None) -> str:
+        """The page; `traffic` is the name of what was replayed. The same report gives the same page."""
+        drawn = self._draw_charts(report, _spans(report, scenario))
+        charts = {title: self._mark_safe(svg[svg.index("<svg") :]) for title, svg in drawn.items()}
+        return self._template.render(
+            report=report.to_json(), charts=charts, traffic=traffic, scenario=_describe(scenario)
+        )
 
 
 def _spans(report: Report, scenario: Scenario | None) -> list[tuple[str, int, int]]:

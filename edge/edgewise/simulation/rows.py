@@ -11,7 +11,7 @@ from edgewise.errors import EdgewiseError, RequestError
 from edgewise.request import Request
 from edgewise.traffic import parse_json
 
-PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 4 * 1024 * 1024
 PARQUET = ".parquet"
 SUFFIXES = (".jsonl", ".ndjson", ".json", PARQUET)
 

@@ -3,6 +3,7 @@
 A scenario speaks `router.toml`'s words. What it leaves out is as the configuration says it.
 """
 
+import json
 import pathlib
 import re
 from collections.abc import Iterator
@@ -25,7 +26,6 @@ from pydantic import (
 from edgewise.config import Config
 from edgewise.config_errors import Problem, ProblemsError, explain, explain_decoding, read_toml, suggest
 from edgewise.config_models import (
-    MAX_PRICE,
     ByRegion,
     Flag,
     ModelConfig,
@@ -152,8 +152,8 @@ class PriceChange(_Table):
     model: str = Field(description="a model of router.toml")
     at: Minute = Field(description='the time of the day, by UTC, such as "12:00"')
     day: Day = Field(default=1, description="the number of the day, 1 for the first")
-    price_in: Price = Field(gt=0, le=MAX_PRICE, description="the new price in USD per million input tokens")
-    price_out: Price = Field(gt=0, le=MAX_PRICE, description="the new price in USD per million output tokens")
+    price_in: Price = Field(gt=0, description="the new price in USD per million input tokens")
+    price_out: Price = Field(gt=0, description="the new price in USD per million output tokens")
 
 
 class ModelWorld(_Table):
@@ -197,7 +197,7 @@ class Arrivals(_Table):
     )
 
 
-class Rush(Hours):
+class Peak(Hours):
     """Hours in which more requests come, or fewer."""
 
     factor: Factor = Field(description="what arrivals.per_minute is multiplied with")
@@ -217,7 +217,7 @@ class Scenario(_Table):
     arrivals: Arrivals | None = Field(
         default=None, description="a table with per_minute and minutes; without it, requests come at their own at_ms"
     )
-    peaks: dict[Name, Rush] = Field(default={}, description="tables such as [peaks.morning] with hours and factor")
+    peaks: dict[Name, Peak] = Field(default={}, description="tables such as [peaks.morning] with hours and factor")
     models: dict[Name, ModelWorld] = Field(
         default={}, description="tables such as [models.gpt-4o] with ttft_ms, ttft_p95_ms, tokens_per_s, error_rate"
     )
@@ -297,8 +297,8 @@ def _find_unknown_names(scenario: Scenario, config: Config) -> Iterator[Problem]
             named += [(field[:-1], name, (*path, field, i), names) for i, name in enumerate(getattr(one, field) or ())]
     for kind, name, place, names in named:
         if name not in names:
-            problem = f"unknown {kind} {name!r} in the router.toml; {suggest(name, names)}"
-            yield Problem(place, problem.replace("'", '"'))
+            shown = json.dumps(name, ensure_ascii=False)
+            yield Problem(place, f"unknown {kind} {shown} in the router.toml; {suggest(name, names)}")
 
 
 def _regions_named(scenario: Scenario) -> Iterator[tuple[str, Path]]:

@@ -90,7 +90,7 @@ class Tally:
     def _count_objective(self, fate: Fate, region: str) -> None:
         objective = fate.row.request.latency_slo_ms
         self.slo_asked += objective > 0
-        if objective > 0 and fate.end != REFUSED and (fate.end == FAILED or fate.ttft_ms > objective):
+        if objective > 0 and (fate.end == FAILED or fate.ttft_ms > objective):
             self.slo_missed += 1
             self.missed_in[region] += 1
 
