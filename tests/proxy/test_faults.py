@@ -1,4 +1,4 @@
-"""The fault matrix: every fault at every moment, alone and two in a row, through a real proxy in a process of its own."""
+"""The fault matrix: every fault at every moment, alone and two in a row, through a real proxy."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from support import faults
 from support.faults import CASES, Case, Upstream, check
 from support.serving import EDGEWISE, Server
 
-AT_ONCE = 32
+AT_ONCE = 24
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,8 @@ ANSWER = (
     "two seals near the rocks 🦭 and nothing else worth saying. Then he polishes the lens, because salt never rests, "
     "and waits for the first ferry to bring bread, letters and perhaps a visitor."
 )
-PIECES = tuple(ANSWER.split(" ")[:1]) + tuple(f" {word}" for word in ANSWER.split(" ")[1:])
+_WORDS = ANSWER.split(" ")
+PIECES = tuple(f"{' ' if at else ''}{' '.join(_WORDS[at : at + 2])}" for at in range(0, len(_WORDS), 2))
 PROMPT_TOKENS = 20
 TOOL_ARGUMENTS = ('{"ci', 'ty": "Os', 'lo", "day": ', '"today"}')
 _TAIL = ANSWER[-120:]
@@ -147,9 +148,9 @@ def router_toml(upstream: str) -> str:
 regions = {regions}
 
 [session]
-first_token_ms = 1000
-stall_ms = 800
-total_ms = 8000
+first_token_ms = 1500
+stall_ms = 1000
+total_ms = 10000
 backoff_ms = 20
 attempts = 2
 
@@ -291,6 +292,7 @@ class Upstream(AbstractContextManager["Upstream"]):
         writing = asyncio.create_task(_Writer(writer, plan.case, call, fault, self.piece_seconds).write())
         await asyncio.wait({gone, writing}, return_when=asyncio.FIRST_COMPLETED)
         if not writing.done():
+            gone.exception()
             writing.cancel()
             call.ended = "left"
             await asyncio.gather(writing, return_exceptions=True)
@@ -401,7 +403,7 @@ class _Writer:
 
     def _usage(self) -> dict[str, int]:
         written = len(TOOL_ARGUMENTS) if self.case.tools else len(self.texts)
-        read = PROMPT_TOKENS + len(self.call.prefix.split())
+        read = PROMPT_TOKENS + len(self.call.prefix.split()) // 2
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
     def _logprob(self, index: int) -> dict[str, Any]:

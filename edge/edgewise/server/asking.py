@@ -90,7 +90,7 @@ def read_router_fields(
     data: Mapping[str, Any], headers: Mapping[str, str], config: Config, tenant: str | None
 ) -> dict[str, Any]:
     """What the client tells the router, in the body's own field or in headers; the body counts where both do."""
-    given = data.get(FIELD) or {}
+    given = data.get(FIELD, {})
     if not isinstance(given, dict):
         raise bad_request(f"{FIELD}: not an object; its fields are {', '.join(_ROUTER_FIELDS)}")
     for name in given:
@@ -175,6 +175,6 @@ def _parse(fields: Mapping[str, Any]) -> Request:
         return Request.parse(fields)
     except RequestError as error:
         name, _, message = str(error).partition(": ")
-        if name in _ROUTER_FIELDS:
+        if name.partition("[")[0] in _ROUTER_FIELDS:
             raise bad_request(f"{FIELD}.{name}: {message}") from None
         raise bad_request(str(error)) from None

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import email.utils
+import logging
 import os
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -30,6 +32,9 @@ _MOST_ERROR_BYTES = 64 * 2**10
 _MOST_ERROR_TEXT = 500
 _NOT_SPOKEN = 405
 _JSON, _STREAM = "application/json", "text/event-stream"
+
+
+_log = logging.getLogger("edgewise.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,16 @@ class Call:
 
     def __init__(self, hear: Callable[[Put], Coroutine[Any, Any, None]], ending: set[asyncio.Task[None]]) -> None:
         self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
-        self._task = asyncio.create_task(hear(self._heard.put))
+        self._task = asyncio.create_task(self._run(hear))
         ending.add(self._task)
         self._task.add_done_callback(ending.discard)
+
+    async def _run(self, hear: Callable[[Put], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await hear(self._heard.put)
+        except Exception as error:
+            _log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            await self._heard.put(_fault("malformed"))
 
     async def next(self, until_ms: int) -> Heard | None:
         """What is heard next; None where that is nothing until the Unix time given."""
