@@ -105,7 +105,7 @@ def _axes(unit: str, steps: Steps, spans: Sequence[Span]) -> Iterator[tuple[Any,
             axes.axvspan(left, right, color="0.5", alpha=0.15, linewidth=0)
             axes.text(left, 1.01, name, fontsize=8, color="0.35", transform=axes.get_xaxis_transform())
         axes.set_ylabel(unit)
-                axes.xaxis_date()
+        axes.xaxis_date()
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
         figure.savefig(svg, format="svg", metadata={"Creator": None, "Date": None})
 
