@@ -46,7 +46,7 @@ def train(data: Path, output: Path | None, epochs: int, versions: int, seed: int
 @_data
 @click.option("--limit", type=click.IntRange(1), default=250, show_default=True, help="Rows of a source at most.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True,
-              help="Train the light baselines, and run the language identifiers of the extra eval-language.")  # fmt: skip
+              help="Train light baselines, and run language identifiers (the extra eval-language).")  # fmt: skip
 @click.option("--heavy", is_flag=True, help="Also the baselines on MiniLM embeddings; takes minutes the first time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--docs", type=click.Path(exists=True, file_okay=False, path_type=Path),
