@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 COMPONENT := edge/edgewise/artifacts/edgewise.wasm
+# py2wasm runs on Python 3.11 only.
+INTERPRETED = componentize-py $(shell $(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("py2wasm")')
 SOURCES := $(shell find edge/edgewise/core edge/wit build/edgewise_build -name '*.py' -o -name '*.wit' -o -name '*.mjs') \
            edge/worker/tools/wrap.mjs $(wildcard classifier/model/*)
 
@@ -48,7 +50,9 @@ worker: build
 	$(BIN)/edgewise build --target worker
 
 bench: build worker
-	$(BIN)/edgewise bench --runtime wasmtime --runtime wasmtime-component --runtime workerd --peers --docs docs
+	for backend in $(INTERPRETED); do $(BIN)/edgewise build --backend $$backend || exit 1; done
+	$(BIN)/edgewise bench --backend aot $(INTERPRETED:%=--backend %) \
+		--runtime wasmtime --runtime wasmtime-component --runtime workerd --peers --docs docs
 
 train: setup
 	$(BIN)/edgewise train --data $(DATA)

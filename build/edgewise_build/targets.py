@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewise.bench import gzip_size
+from edgewise.bench import BUILDS, gzip_size
 from edgewise.config import load_config
 from edgewise.packing import pack_policy
 from edgewise_build import aot, componentize, py2wasm
@@ -22,21 +22,13 @@ class Built:
     gzip_size: int
 
 
-BACKENDS = {
-    "aot": COMPONENT,
-    "componentize-py": COMPONENT.with_name("edgewise-componentize-py.wasm"),
-    "py2wasm": COMPONENT.with_name("edgewise-py2wasm.wasm"),
-}
-"""The backends, and where what they build is found."""
-
-
 def build_target(target: str, output: Path | None = None, backend: str = "aot", hooks: Path | None = None) -> Built:
     """Build the `component`, or the `worker` that carries it and the default catalogue's policy. Raises BuildError."""
     require_checkout()
     if hooks is not None and backend != "componentize-py":
         raise BuildError("--hooks needs --backend componentize-py: the other builds run no user code")
     if target == "component":
-        path = output or BACKENDS[backend]
+        path = output or BUILDS[backend]
         _build(backend, path, hooks)
         data = path.read_bytes()
         return Built(path, len(data), gzip_size(data))

