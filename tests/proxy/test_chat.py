@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -270,6 +271,16 @@ def test_nothing_of_a_prompt_or_an_answer_is_logged(server: Server, client: http
     chat(client, MARKER, model=MARKER)
     for secret in (MARKER, mark, "lighthouse", API_KEY):
         assert secret not in server.log
+
+
+def test_prompts_and_answers_are_logged_where_that_is_switched_on(upstream: Upstream, tmp_path: Path) -> None:
+    mark = upstream.plan(Case())
+    with (
+        proxy(upstream, tmp_path, "\n[server]\nlog_prompts = true\n", options=("--log-level", "debug")) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
+        chat(client, mark)
+        assert ANSWER[:40] in server.wait_for(mark)
 
 
 def test_several_choices_come_from_one_model(client: httpx.Client, upstream: Upstream) -> None:

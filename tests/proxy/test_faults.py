@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
-from support import faults
 from support.faults import CASES, Case, Upstream, check
-from support.serving import EDGEWISE, Server
+from support.proxy import proxy
+from support.serving import Server
 
 AT_ONCE = 24
 
@@ -22,10 +21,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    file: Path = tmp_path_factory.mktemp("proxy") / "router.toml"
-    file.write_text(faults.router_toml(upstream.url), encoding="utf-8")
-    command = [*EDGEWISE, "serve", "--port", "0", "--config", str(file)]
-    with Server(command, env={faults.API_KEY_ENV: faults.API_KEY}) as server:
+    with proxy(upstream, tmp_path_factory.mktemp("proxy")) as server:
         yield server
 
 

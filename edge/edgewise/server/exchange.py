@@ -178,6 +178,8 @@ class Exchange:
         if action.reason == "answered":
             self._call = None  # it ends by itself, and its connection can be used again
         await self._reply.finish(action, self._headers(), self._explain() if self._ask.explain else None)
+        if self._router.config.server.log_prompts:
+            _log.debug("prompt %r, answer %r", self._ask.request.messages[-1].content, self._reply.shown)
 
     def _explain(self) -> Json:
         assert self._outcome.decision is not None

@@ -48,11 +48,6 @@ class EventReader:
         if self._size + len(self._rest) > self._limit:
             raise EventTooLargeError
 
-    @property
-    def is_inside_event(self) -> bool:
-        """Whether a stream that ends now ends inside an event."""
-        return bool(self._rest.strip() or self._data)
-
     def _take(self, line: bytes) -> None:
         name, _, value = line.decode().partition(":")
         value = value.removeprefix(" ")
