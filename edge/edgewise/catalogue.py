@@ -121,6 +121,10 @@ def _rules_of_others(config: Config) -> list[str]:
         lines.append(
             f"target quality {config.policy.target_quality}: the cheapest model that reaches that share of the best"
         )
+    if config.policy.target_saving is not None:
+        lines.append(
+            f"target saving {config.policy.target_saving}: the best model that saves that share of the best's price"
+        )
     for name in sorted(config.tiers):
         lines.append(f"tier {name}: objective {config.tiers[name].objective}")
     for name in sorted(config.tenants):

@@ -727,6 +727,11 @@ class PolicyConfig(_Table):
     difficulty_per_turn: Share = Field(
         default=Decimal(0), description="a difficulty from 0 to 1 that each earlier turn of the user adds"
     )
+    target_saving: Score | None = Field(
+        default=None,
+        description="a share from 0 to 1 of what the best model for a request costs: the best model that saves it"
+        " answers requests that name no objective; not together with target_quality",
+    )
     target_quality: Score | None = Field(
         default=None,
         description="a share from 0 to 1 of the best quality to be had: the cheapest model that reaches it answers"
@@ -787,6 +792,9 @@ class Config(_Table):
         policy = self.policy
         if policy.default_model is not None and policy.default_model not in self.models:
             problems.append(_unknown("model", policy.default_model, tuple(self.models), ("policy", "default_model")))
+        if policy.target_saving is not None and policy.target_quality is not None:
+            problem = "target_quality is there already, and only one of the two can decide; remove one"
+            problems.append(Problem(("policy", "target_saving"), problem))
         if isinstance(policy.time_sensitive_from, Decimal) and not self.has_live_retrieval:
             problem = 'no model has live_retrieval = true, so nobody could answer; write "never", or remove it'
             problems.append(Problem(("policy", "time_sensitive_from"), problem))

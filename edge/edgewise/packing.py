@@ -156,6 +156,7 @@ def _pack_head(policy: Policy, config: Config, numbering: _Numbering, strings: _
     policy.difficulty_cap = _score(rules.difficulty_cap)
     policy.difficulty_per_turn = _score(rules.difficulty_per_turn)
     policy.target_quality = _threshold(rules.target_quality)
+    policy.target_saving = _threshold(rules.target_saving)
     policy.harm_from = _threshold(config.safety.harm_from)
     policy.jailbreak_from = _threshold(config.safety.jailbreak_from)
     policy.pii_from = _threshold(config.safety.pii_from)

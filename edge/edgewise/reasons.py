@@ -33,6 +33,7 @@ TEMPLATES = {
     "circuit_open": "{model} failed {value} times in a row and is left alone for now",
     "circuit_half_open": "{model} failed {value} times in a row and is being probed by other requests",
     "target_quality": "{model} is the cheapest that reaches the target quality; {score} is expected of it",
+    "target_saving": "{model} is the best that saves enough of the best model's price; {score} is expected of it",
     "session": "{model} answered before in this session, and its prompt cache saves {dollars}",
     "shift": "{model} is slow (p95 {value} ms), so this request is among those that go elsewhere",
     "named_model": "{model} is the model that the request names",

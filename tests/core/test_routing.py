@@ -10,45 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewise.core.endpoints import Endpoint
-from edgewise.core.labels import ROLES, STATUSES, TASK_COUNT
-from edgewise.core.layout import Memory, Observation, Request, Weights
-from edgewise.core.policy import Model, Policy, endpoint_count
-from edgewise.core.routing import route
+from edgewise.core.labels import ROLES, TASK_COUNT
+from edgewise.core.layout import Observation, Request
+from edgewise.core.policy import Model, Policy
 from edgewise.core.transcript import Message, Segment
 from edgewise.core.types import element_of, u8, u32
-from edgewise.packing import unpack_policy
 from edgewise.request import Request as RequestModel
 from edgewise.request import pack_request
 from edgewise.traffic import read_traffic
-from support.checked import CheckedBuffer, CheckedInt, CheckedList, checked
+from support.checked import CheckedBuffer, CheckedCore, CheckedInt, checked
 from support.prompts import TRAFFIC
-
-U8 = element_of(u8)[0]
-
-
-class CheckedCore:
-    """The core's source on checked records."""
-
-    def __init__(self, weights: bytes, blob: bytes) -> None:
-        self.memory = checked(Memory())
-        self.weights = checked(Weights.from_bytes(weights))
-        policy, models, tenants = unpack_policy(bytearray(blob))
-        self.policy, self.models = checked(policy), CheckedList(map(checked, models))
-        self.tenants = CheckedList(map(checked, tenants))
-        self.endpoints = CheckedList(checked(Endpoint()) for _ in range(endpoint_count(policy)))
-        self.strings = CheckedBuffer(blob, "strings", U8)
-
-    def decide(self, packed: bytes) -> str:
-        request = Request.from_bytes(packed)
-        messages = CheckedList(
-            checked(Message.from_bytes(packed, request.messages.start + index * Message.size))
-            for index in range(request.messages.length)
-        )
-        text = CheckedBuffer(bytearray(packed), "text", U8)
-        tables = (self.policy, self.models, self.tenants, self.endpoints, self.strings)
-        route(self.memory, self.weights, *tables, checked(request), messages, text)
-        return STATUSES[self.memory.decision.status]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,9 @@ import pytest
 from edgewise.core.layout import MAX_SESSIONS
 from edgewise.core.session import ACTIONS, EVENTS, SESSION_REASONS, STATES
 from edgewise.engine import PythonEngine
+from edgewise.request import Request, pack_request
+from support.checked import CheckedCore
+from support.scene import NOON
 from support.sessions import CHAIN, Session, forget, policy, random_event
 
 PAGE = Path(__file__).parents[2] / "docs" / "sessions.md"
@@ -239,19 +242,20 @@ class TestTime:
         assert session.send("timer", 401).show == 2
 
 
-class TestMonitor:
-    STRICT = {
-        "hold_back_tokens": 16,
-        "hold_back_ms": 60_000,
-        "low_confidence": 0.5,
-        "window_tokens": 4,
-        "refusal": True,
-        "broken_json": True,
-        "stale_knowledge": True,
-    }
+STRICT: dict[str, Any] = {
+    "hold_back_tokens": 16,
+    "hold_back_ms": 60_000,
+    "low_confidence": 0.5,
+    "window_tokens": 4,
+    "refusal": True,
+    "broken_json": True,
+    "stale_knowledge": True,
+}
 
+
+class TestMonitor:
     def strict(self, engine: PythonEngine, **level: Any) -> PythonEngine:
-        levels = {"own": {**self.STRICT, **level}}
+        levels = {"own": {**STRICT, **level}}
         return load(engine, monitor={"default": "own", "domains": {}, "levels": levels})
 
     def test_low_confidence_is_replaced_before_it_is_seen(self, engine: PythonEngine) -> None:
@@ -330,6 +334,25 @@ class TestPool:
         session = Session(engine)
         session.send("gone", 10)
         assert Session(engine).name != session.name
+
+
+def test_any_events_stay_within_the_widths(weights: bytes) -> None:
+    level = {"hold_back_tokens": 6, "repetition": 3, "language_drift": True, "broken_json": True, "low_confidence": 0.4}
+    core = CheckedCore(weights, policy(monitor={"default": "own", "domains": {}, "levels": {"own": level}}))
+    request = pack_request(Request.parse({"text": "Write JSON.", "stream": True, "needs": ["json"], "at_ms": NOON}), 0)
+    opened = 0
+    for seed in range(60):
+        draw = random.Random(seed)
+        if core.decide(request, opens=True) != "ok":
+            continue
+        opened += 1
+        action, at = core.memory.action, draw.choice((0, NOON, 2**53))
+        for _ in range(40):
+            if ACTIONS[action.kind] in ("finish", "fail"):
+                break
+            at += draw.choice((0, 1, 40, 900, 2**40))
+            action = core.advance(random_event(draw, action.session, at))
+    assert opened > 3
 
 
 def table() -> set[tuple[str, str, str]]:

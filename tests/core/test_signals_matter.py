@@ -248,6 +248,20 @@ class TestTargetQuality:
         assert here.choose(tier="pro").model == "best"
 
 
+class TestTargetSaving:
+    @pytest.mark.parametrize(("target", "model"), [(0.01, "near"), (0.5, "near"), (0.93, "poor")])
+    def test_the_best_that_saves_the_share_of_the_best_ones_price_answers(self, target: float, model: str) -> None:
+        choice = scene(BY_QUALITY, policy={"target_saving": target}).choose()
+        assert choice.model == model
+        assert "target_saving" in choice.codes(model)
+
+    def test_where_nobody_saves_so_much_the_cheapest_answers(self) -> None:
+        assert scene(BY_QUALITY, policy={"target_saving": 1}).choose().chain == ("poor", "near", "best")
+
+    def test_an_objective_of_the_request_stands_instead(self) -> None:
+        assert scene(BY_QUALITY, policy={"target_saving": 0.93}).choose(objective="quality").model == "best"
+
+
 CACHED: dict[str, dict[str, Any]] = {
     "held": {"quality": 0.85, "price_in": 10, "price_cached_in": 1},
     "other": {"quality": 0.9, "price_in": 10, "price_cached_in": 1},

@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from edgewise.core.types import Record, Scalar
+from edgewise.core.endpoints import Endpoint
+from edgewise.core.labels import STATUSES
+from edgewise.core.layout import Action, Memory, Request, Session, Weights
+from edgewise.core.layout import Event as EventRecord
+from edgewise.core.live import adopt
+from edgewise.core.policy import endpoint_count
+from edgewise.core.routing import route
+from edgewise.core.session import advance, open_session
+from edgewise.core.transcript import Message
+from edgewise.core.types import Record, Scalar, element_of, i32, u8
+from edgewise.packing import unpack_policy
+from edgewise.session import Event, pack_event
 
 LIMITS = {
     "uint8": (0, 2**8 - 1),
@@ -123,3 +134,50 @@ def checked(record: Any) -> Any:
         record.__dict__[field.name] = value
     record.__class__ = _class_of(kind)
     return record
+
+
+class CheckedCore:
+    """The core's source on checked records, with room for four sessions."""
+
+    def __init__(self, weights: bytes, blob: bytes) -> None:
+        self.memory = checked(Memory())
+        self.weights = checked(Weights.from_bytes(weights))
+        policy, models, tenants = unpack_policy(bytearray(blob))
+        self.policy, self.models = checked(policy), CheckedList(map(checked, models))
+        self.tenants = CheckedList(map(checked, tenants))
+        self.endpoints = CheckedList(checked(Endpoint()) for _ in range(endpoint_count(policy)))
+        self.strings = CheckedBuffer(blob, "strings", _U8)
+        self.sessions = CheckedList(checked(Session()) for _ in range(4))
+        tables = (self.policy, self.models, self.tenants, self.strings)
+        adopt(*tables, *tables, self.endpoints, self.memory)
+
+    @property
+    def _tables(self) -> tuple[Any, ...]:
+        return (self.policy, self.models, self.tenants, self.endpoints, self.strings)
+
+    def decide(self, packed: bytes, opens: bool = False) -> str:
+        """Decide a packed request, and perhaps open a session for it; gives the decision's status."""
+        request = Request.from_bytes(packed)
+        messages = CheckedList(
+            checked(Message.from_bytes(packed, request.messages.start + index * Message.size))
+            for index in range(request.messages.length)
+        )
+        text = CheckedBuffer(bytearray(packed), "text", _U8)
+        checked(request)
+        route(self.memory, self.weights, *self._tables, request, messages, text)
+        if opens:
+            open_session(self.memory, *self._tables, self.sessions, request)
+        return STATUSES[self.memory.decision.status]
+
+    def advance(self, event: Event) -> Action:
+        """Take in an event; the action stands in the memory."""
+        packed = bytearray(pack_event(event, 0))
+        whole = memoryview(packed)[: len(packed) & ~3].cast("i")
+        text, numbers = CheckedBuffer(packed, "text", _U8), CheckedBuffer(whole, "numbers", _I32)
+        record = checked(EventRecord.from_bytes(packed))
+        advance(self.memory, self.weights, *self._tables, self.sessions, record, text, numbers)
+        action: Action = self.memory.action
+        return action
+
+
+_U8, _I32 = element_of(u8)[0], element_of(i32)[0]

@@ -251,7 +251,8 @@ class Scene(Record):
     the policy does not know. `region`: -1 where unknown; `row`: its first endpoint; `unknown_region`: 1 where some
     regions are strict and the request names none of the policy's. `tenant`, `session_model`: -1 where there is none.
     `tenant_left`: picodollars, -1 without a limit. `needs`: bits, the request's own and those that its signals bring.
-    `request_hash`: what deterministic shares are drawn by. `target`: the target quality, 0 where worth decides.
+    `request_hash`: what deterministic shares are drawn by. `target`, `saving`: the target quality and the target
+    saving, 0 where worth decides.
     The rest is what expected quality is read by; `language`: -1 where it is not sure.
     """
 
@@ -268,6 +269,7 @@ class Scene(Record):
     named: i32
     needs: i32
     target: i32
+    saving: i32
     band: i32
     part: i32
     language: i32

@@ -92,7 +92,7 @@ class Policy(Record):
     millisecond of waiting for the first token. `strict_regions`: the regions whose requests must be served there.
     `priors`: the expected time to the first token in ms, 16 bits each, row by row: a row for requests without a region,
     then one a region, in each of them one number a model; none: the models' own `ttft_ms`. `tier_objectives`: 0 leaves
-    it to the policy. `target_quality`, `harm_from`, `jailbreak_from`, `pii_from`: 0 turns the rule off.
+    it to the policy. `target_quality`, `target_saving`, `harm_from`, `jailbreak_from`, `pii_from`: 0 turns a rule off.
     `default_tenant`: whose rules hold for requests of no known tenant, or -1. `levels`: how closely answers are
     watched; `level_of`: which of them holds, by task and domain.
     """
@@ -122,6 +122,7 @@ class Policy(Record):
     difficulty_cap: u16
     difficulty_per_turn: u16
     target_quality: u16
+    target_saving: u16
     harm_from: u16
     jailbreak_from: u16
     pii_from: u16

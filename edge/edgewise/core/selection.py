@@ -2,8 +2,8 @@
 
 A model's worth for a request is an amount of money: the expected quality of its answer times what a right answer is
 worth, less the expected price of the answer, less what the wait for the first token costs. The four objectives are four
-sets of those two prices; a target quality asks for the cheapest model that is good enough instead. What cannot serve
-the request is dropped first, and says why.
+sets of those two prices. Instead, a target quality asks for the cheapest model that is good enough, a target saving for
+the best one that is cheap enough. What cannot serve the request is dropped first, and says why.
 """
 
 from edgewise.core.endpoints import (
@@ -44,6 +44,7 @@ from edgewise.core.labels import (
     REASON_SESSION,
     REASON_SHIFT,
     REASON_TARGET_QUALITY,
+    REASON_TARGET_SAVING,
     REASON_TENANT_BUDGET,
     REASON_TENANT_MODELS,
     REASON_TIME_SENSITIVE,
@@ -165,12 +166,13 @@ def _hash_request(request: Request, text: U8, memory: Memory) -> int:
 
 
 def _set_objective(request: Request, policy: Policy, memory: Memory) -> None:
-    """The request's own objective; else its tier's; else the policy's, which may be a target quality."""
+    """The request's own objective; else its tier's; else the policy's, which may be a target."""
     scene = memory.scene
     by_tier = policy.tier_objectives[request.tier] if request.tier < TIER_COUNT else 0
     own = request.objective if request.objective > 0 else by_tier
     scene.objective = own if own > 0 else policy.default_objective
     scene.target = policy.target_quality if own == 0 else 0
+    scene.saving = policy.target_saving if own == 0 else 0
 
 
 def _set_tenant(
@@ -235,7 +237,9 @@ def score_models(
     for index in range(min(len(models), MAX_MODELS)):
         memory.utilities[index] = _utility(request, policy, models, tenants, endpoints, strings, index, memory)
     if memory.scene.target > 0:
-        _aim(models, memory)
+        _aim_at_quality(models, memory)
+    elif memory.scene.saving > 0:
+        _aim_at_saving(models, memory)
 
 
 def _utility(
@@ -263,7 +267,7 @@ def _utility(
     if scene.named == NO_NAME and _is_too_slow(request, policy, model, endpoint, ttft, strings, memory):
         return INFEASIBLE
     memory.qualities[index] = expected_quality(model, memory)
-    if scene.target > 0:
+    if scene.target > 0 or scene.saving > 0:
         return -cost
     worth = memory.qualities[index] * (policy.answer_value[scene.objective] // SCORE_ONE)
     return worth - cost - policy.wait_price[scene.objective] * expected_wait(endpoint, ttft, scene.now, policy.rules)
@@ -367,7 +371,7 @@ def _cache_saving(model: Model, memory: Memory) -> int:
     return (model.price_in - model.price_cached_in) * memory.scene.cached_tokens
 
 
-def _aim(models: Records[Model], memory: Memory) -> None:
+def _aim_at_quality(models: Records[Model], memory: Memory) -> None:
     """With a target quality: of the models that reach it the cheapest first, then the others, the best first."""
     best = 0
     for index in range(min(len(models), MAX_MODELS)):
@@ -377,6 +381,32 @@ def _aim(models: Records[Model], memory: Memory) -> None:
         enough = memory.qualities[index] * SCORE_ONE >= best * memory.scene.target
         if memory.utilities[index] != INFEASIBLE and not enough:
             memory.utilities[index] = memory.qualities[index] * _QUALITY_STEP - _BELOW_TARGET
+
+
+def _aim_at_saving(models: Records[Model], memory: Memory) -> None:
+    """With a target saving: of the models that cost so much less than the best the best first, then the cheapest."""
+    best = NO_MODEL
+    for index in range(min(len(models), MAX_MODELS)):
+        if memory.utilities[index] != INFEASIBLE and (best == NO_MODEL or _is_better(index, best, memory)):
+            best = index
+    if best == NO_MODEL:
+        return
+    most = -memory.utilities[best] // SCORE_ONE * (SCORE_ONE - memory.scene.saving)
+    for index in range(min(len(models), MAX_MODELS)):
+        cost = -memory.utilities[index]
+        if memory.utilities[index] == INFEASIBLE:
+            continue
+        if cost <= most:
+            memory.utilities[index] = memory.qualities[index] * _QUALITY_STEP - min(cost, _QUALITY_STEP - 1)
+        else:
+            memory.utilities[index] = -cost - _BELOW_TARGET
+
+
+def _is_better(index: int, other: int, memory: Memory) -> bool:
+    """Whether more is expected of a model than of another; of equals the cheaper is the better one."""
+    if memory.qualities[index] != memory.qualities[other]:
+        return memory.qualities[index] > memory.qualities[other]
+    return memory.utilities[index] > memory.utilities[other]
 
 
 def settle(policy: Policy, models: Records[Model], endpoints: Records[Endpoint], strings: U8, memory: Memory) -> None:
@@ -460,6 +490,8 @@ def _note_choice(policy: Policy, models: Records[Model], count: int, chosen: int
         note_model(REASON_CLUSTER_CHAIN, models[chosen], decision.cluster, memory)
     elif memory.scene.target > 0:
         note_model(REASON_TARGET_QUALITY, models[chosen], memory.qualities[chosen], memory)
+    elif memory.scene.saving > 0:
+        note_model(REASON_TARGET_SAVING, models[chosen], memory.qualities[chosen], memory)
     else:
         note_model(REASON_BEST_VALUE, models[chosen], memory.utilities[chosen], memory)
 

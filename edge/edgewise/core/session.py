@@ -158,6 +158,7 @@ _MAX_I32 = (1 << 31) - 1
 _MAX_U32 = (1 << 32) - 1
 _MAX_TOKENS = 60_000_000
 """What a call counts at most, so that no price of it passes 2**62 picodollars."""
+_MAX_SPENT = 1 << 61
 
 
 def open_session(
@@ -692,7 +693,7 @@ def _close_call(
 ) -> None:
     """Add what the call cost, and take in how it went; `memory.observed.retry_after_ms` is set already."""
     cost = _cost_so_far(session, models)
-    session.spent += cost
+    session.spent = min(session.spent + cost, _MAX_SPENT)
     memory.action.cost = session.spent
     if outcome == _NOTHING_TO_OBSERVE and cost == 0:
         return
