@@ -7,6 +7,7 @@ from typing import Any
 
 from edgewise.core.labels import TASKS
 from edgewise.markdown import table
+from edgewise_classifier.baselines import NAMES
 from edgewise_classifier.failures import known_failures
 from edgewise_classifier.identification import BUCKETS
 
@@ -24,11 +25,11 @@ What the project set out to reach. A bar is *held* when the figure clears it, wh
 whole decision has its own bars in [benchmarks.md](benchmarks.md)."""
 
 _BASELINES = """\
-*keyword rules* need no training, and say factual where no rule matches. *hashed logistic* is a logistic regression on
-hashed words and runs of characters, in 2 x 2^18 buckets: megabytes of floats for one head. *minilm* is all-MiniLM-L6-v2
-in float32 under torch: with a logistic head, with the 15 nearest neighbours, and its vector together with the hashed
-features. Read accuracy with care: about half of the rows are factual questions, which is why rules that fall back to
-factual do so well, and why macro-F1 and the mean over sources stand beside it."""
+*Keyword rules* need no training, and say factual where no rule matches. *Hashes* are words, pairs of words and runs of
+characters in 2 x 2^18 buckets: megabytes of floats for one head. *MiniLM* is all-MiniLM-L6-v2 in float32 under torch:
+under a logistic regression, by its 15 nearest neighbours, and its vector together with the hashes. They learned from
+the rows that training uses as this is measured. Read accuracy with care: about half of the rows are factual questions,
+which is why rules that fall back to factual do so well, and why macro-F1 and the mean over sources stand beside it."""
 
 _GAIN = """\
 The same prompts are routed twice by the compiled module: by the catalogue as it is, and by one in which every model is
@@ -116,15 +117,11 @@ def bar_rows(bars: Sequence[Json]) -> list[list[str]]:
     ]
 
 
-def _readers(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _task(report: Json, plots: frozenset[str]) -> Iterator[str]:
     task, baselines = report["heads"]["task"], _with_head(report, "task")
     yield "## Task"
     yield _BASELINES
-    contenders = {"**edgewise**": task, **{_readers(name): head for name, head in baselines.items()}}
+    contenders = {"**edgewise**": task, **{NAMES[name]: head for name, head in baselines.items()}}
     yield table(
         ["", "accuracy", "macro-F1", "5 clusters", "mean of sources", "arena_hard_v01", "calibration error"],
         [[name, *_contender(head)] for name, head in contenders.items()],
@@ -132,17 +129,16 @@ def _task(report: Json, plots: frozenset[str]) -> Iterator[str]:
     if "times" in report:
         times = report["times"]
         yield (
-            f"One prompt takes our classifier {times['edgewise_us']:,.0f} us (median of {times['n']}, called from"
-            f" Python) and MiniLM {times['minilm_us']:,.0f} us, its tokenizer included and its head not:"
-            f" {times['ratio']:,.0f} times as long. Both on one thread; int8 and WebAssembly stand in"
-            " [benchmarks.md](benchmarks.md)."
+            f"One prompt takes our classifier {times['edgewise_us']:,.0f} us of processor time (median of {times['n']},"
+            f" called from Python) and MiniLM {times['minilm_us']:,.0f} us, its tokenizer included and its head not:"
+            f" {times['ratio']:,.0f} times as long. [benchmarks.md](benchmarks.md) has MiniLM in int8, and WebAssembly."
         )
     yield from _picture("evaluation-confidence.svg", "Coverage against precision, and calibration", plots)
     yield _abstention(task["pooled"])
     yield from _picture("evaluation-sources.svg", "Accuracy of the task by source", plots)
     names = list(baselines)
     yield table(
-        ["source", "n", "accuracy", "macro-F1", "calibration error", *map(_readers, names)],
+        ["source", "n", "accuracy", "macro-F1", "calibration error", *(NAMES[name] for name in names)],
         [
             [
                 source,
@@ -204,7 +200,7 @@ def _binary_heads(report: Json) -> Iterator[str]:
         yield about
         lines = {"**pooled**": figures["pooled"]}
         lines |= {
-            f"{_readers(name)}, pooled": other["pooled"] for name, other in _with_head(report, head).items()
+            f"{NAMES[name]}, pooled": other["pooled"] for name, other in _with_head(report, head).items()
         } | figures["sources"]
         yield table(
             [

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgewise.core.labels import TASKS
+from edgewise_classifier.baselines import NAMES
 
 Json = dict[str, Any]
 
@@ -62,7 +63,7 @@ def _better_baselines(report: Json) -> Iterator[str]:
         metric, name = ("accuracy", "accuracy") if head == "task" else ("auroc", "AUROC")
         ours = report["heads"][head]["pooled"].get(metric)
         theirs = {
-            baseline.replace("_", " "): heads[head]["pooled"].get(metric)
+            NAMES[baseline]: heads[head]["pooled"].get(metric)
             for baseline, heads in report["baselines"].items()
             if head in heads
         }

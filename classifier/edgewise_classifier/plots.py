@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from edgewise_classifier.baselines import NAMES
 from edgewise_classifier.identification import BUCKETS
 
 Json = dict[str, Any]
@@ -62,7 +63,7 @@ def other_color(place: int) -> str:
 
 def _others(report: Json, head: str) -> dict[str, Json]:
     """The baselines that have this head, by a name for readers."""
-    return {name.replace("_", " "): heads[head] for name, heads in report["baselines"].items() if head in heads}
+    return {NAMES.get(name, name): heads[head] for name, heads in report["baselines"].items() if head in heads}
 
 
 def _confidence(report: Json) -> str:

@@ -54,7 +54,7 @@ def test_a_bar_is_held_only_when_the_figure_clears_it(report):
 
 def test_failures_are_named_in_words(report):
     said = "\n".join(known_failures(report))
-    assert "Hashed logistic (0.800) beats our pooled accuracy of `task` (0.760)." in said
+    assert "Logistic on hashes (0.800) beats our pooled accuracy of `task` (0.760)." in said
     assert "AUROC of `code`" not in said
     assert "often wrong on hard (0.40)" in said
     assert "0% of the 30 `extract` prompts are found; the others are mostly taken for factual (100%)" in said
