@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewise.core import classifier as core
-from edgewise.core.labels import TASK_COUNT
 from edgewise_build.lower import native
 from edgewise_classifier.artifact import Trained
 from edgewise_classifier.balance import Targets
 from edgewise_classifier.features import Hashed
+from edgewise_classifier.losses import label_loss, teacher_loss
 from edgewise_classifier.select import known_slots
+from edgewise_classifier.teacher import soft_weights
 
 Array = npt.NDArray[Any]
 _ROW_ONE = 64  # fixed point of rows and weights
@@ -182,6 +183,7 @@ class Fit:
     decay: float = 0.001
     average: float = 0.997
     original: float = 0.3  # how often a row is seen as it is, rather than one of its variants
+    trust: float = 0.4  # how much of the loss is the teacher's, where there is one
     seed: int = 0
 
 
@@ -192,11 +194,12 @@ def fit(
     versions: int,
     how: Fit,
     progress: Callable[[str], None],
-    after_epoch: Callable[[int, Network], None] | None = None,
+    taught: npt.NDArray[np.float32] | None = None,
 ) -> Network:
     """Train on the rows of `order` and return the averaged network.
 
-    Version v of row i stands at v * len(goal.task) + i among the prepared prompts.
+    Version v of row i stands at v * len(goal.task) + i among the prepared prompts. `taught` holds a teacher's logits
+    for every row, which all its versions should come near.
     """
     torch.manual_seed(how.seed)
     torch.set_num_threads(1)
@@ -211,10 +214,7 @@ def fit(
     order = order.copy()
     steps = how.epochs * (len(order) // how.batch)
     size = len(goal.task)
-    task = torch.from_numpy(goal.task.astype(np.int64)).clamp(min=0)
-    domain = torch.from_numpy(goal.domain.astype(np.int64)).clamp(min=0)
-    binary = torch.from_numpy(goal.binary).clamp(0, 1)
-    weights = torch.from_numpy(goal.weights)
+    teacher_weights = soft_weights(goal)
     step = 0
     for epoch in range(how.epochs):
         network.train()
@@ -230,7 +230,12 @@ def fit(
             optimizer.param_groups[1]["lr"] = how.rate / 4 * factor
             inputs = batches.batch(rows + version * size, how.drop, how.strange, how.seed * 1_000_003 + step)
             logits = network(*inputs)
-            loss = _loss(logits, task[rows], domain[rows], binary[rows], weights[rows], how.smoothing)
+            loss = label_loss(logits, goal, rows, how.smoothing)
+            if taught is not None:
+                of_teacher = teacher_loss(
+                    logits, torch.from_numpy(taught[rows]), torch.from_numpy(teacher_weights[rows])
+                )
+                loss = (1 - how.trust) * loss + how.trust * of_teacher
             if how.decay:
                 loss = loss + how.decay * (network.rows[torch.unique(inputs[0])] ** 2).sum() / how.batch
             optimizer.zero_grad()
@@ -243,19 +248,8 @@ def fit(
             total += float(loss.item())
             step += 1
         progress(f"epoch {epoch + 1} of {how.epochs}: loss {total / max(1, len(order) // how.batch):.3f}")
-        if after_epoch is not None:
-            after_epoch(epoch, averaged)
     averaged.quantized = True
     return averaged
-
-
-def _loss(logits: Tensor, task: Tensor, domain: Tensor, binary: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-    tasks, first = TASK_COUNT, core.FIRST_BINARY
-    of_task = functional.cross_entropy(logits[:, :tasks], task, reduction="none", label_smoothing=smoothing)
-    of_domain = functional.cross_entropy(logits[:, tasks:first], domain, reduction="none", label_smoothing=smoothing)
-    loss = (of_task * weights[:, 0]).sum() + (of_domain * weights[:, 1]).sum()
-    each = functional.binary_cross_entropy_with_logits(logits[:, first:], binary, reduction="none")
-    return (loss + (each * weights[:, 2:]).sum() * 2) / len(logits)
 
 
 _compiled_gather: Any = numba.njit(_gather)

@@ -25,6 +25,7 @@ from edgewise_classifier.features import Hashed, Reader
 from edgewise_classifier.network import Batches, Fit, Network, fit, prepare
 from edgewise_classifier.runtime import CoreClassifier, OnnxClassifier
 from edgewise_classifier.select import select
+from edgewise_classifier.teacher import soft_targets
 
 Array = Any  # numpy arrays of several types
 Progress = Callable[[str], None]
@@ -120,25 +121,16 @@ def read_versions(rows: list[Row], versions: int, seed: int) -> Hashed:
     return _join(parts)
 
 
-def _doubled(goal: Targets) -> Targets:
-    return Targets(
-        np.concatenate([goal.task] * 2),
-        np.concatenate([goal.domain] * 2),
-        np.concatenate([goal.binary] * 2),
-        np.concatenate([goal.weights] * 2),
-    )
-
-
 def fit_network(
-    hashed: Hashed, goal: Targets, order: Array, versions: int, how: Fit, progress: Progress
+    rows: list[Row], hashed: Hashed, goal: Targets, order: Array, versions: int, how: Fit, progress: Progress
 ) -> tuple[Network, npt.NDArray[np.uint8]]:
-    """Choose the slots and fit the network on some rows."""
+    """Choose the slots, ask the teacher, and fit the network on the rows of `order`."""
     progress("choosing n-grams")
-    size = len(goal.task)
-    both = np.concatenate([order, order + size]) if versions > 1 else order
-    marks = select(hashed, both, _doubled(goal), seed=how.seed)
+    both = np.concatenate([order, order + len(rows)]) if versions > 1 else order
+    marks = select(hashed, both, goal, seed=how.seed)
+    taught = soft_targets(rows, hashed, goal, order, versions, how.seed, progress)
     progress("fitting")
-    return fit(Batches(prepare(hashed, marks)), goal, order, versions, how, progress), marks
+    return fit(Batches(prepare(hashed, marks)), goal, order, versions, how, progress, taught), marks
 
 
 def _held_targets(rows: list[Row]) -> dict[str, Array]:
@@ -250,14 +242,14 @@ def train(
     if calibration and held.any():
         say("the calibration fold, without the held-out sources")
         goal = targets(_forget(rows, held))
-        network, marks = fit_network(hashed, goal, np.nonzero(~held)[0], versions, how, say)
+        network, marks = fit_network(rows, hashed, goal, np.nonzero(~held)[0], versions, how, say)
         unseen = [row for row, h in zip(rows, held, strict=True) if h] + load_sets(data, "val")
         batches = Batches(prepare(Reader().read_many([row.messages for row in unseen]), marks))
         logits = batches.logits(network)
         temperatures, abstain_below = calibrate(unseen, logits)
         held_out = held_out_accuracy(unseen, logits)
         say(f"held-out sources: {held_out}; temperatures {temperatures}; abstain below {abstain_below}")
-    network, marks = fit_network(hashed, targets(rows), np.arange(len(rows)), versions, how, say)
+    network, marks = fit_network(rows, hashed, targets(rows), np.arange(len(rows)), versions, how, say)
     out.mkdir(parents=True, exist_ok=True)
     model = out / "edgewise.onnx"
     onnx.save(to_onnx(network.integers(marks, temperatures, abstain_below)), model)

@@ -1,0 +1,105 @@
+"""What larger models say of every training prompt: soft targets for the network (Hinton et al., 2015).
+
+Two models that could never ship are averaged: a linear one over every n-gram, which knows words, and a small network on
+MiniLM embeddings, which knows what they mean and has a say on English prompts. Each prompt is judged by models that
+were fitted without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from edgewise.core import classifier as core
+from edgewise_classifier.balance import HEAD_WEIGHTS, Targets
+from edgewise_classifier.data import Row
+from edgewise_classifier.embeddings import WIDTH, embed
+from edgewise_classifier.features import Hashed
+from edgewise_classifier.linear import fit_linear, identities
+from edgewise_classifier.losses import label_loss
+
+Array = npt.NDArray[Any]
+Logits = npt.NDArray[np.float32]
+
+FOLDS = 3
+MINILM_SHARE = 0.4
+UNLABELLED = 0.25
+"""How much the word of the teacher weighs for a head that has no label for the row."""
+
+_LINEAR_EPOCHS = 2
+_UNITS = 256
+_EPOCHS = 12
+_BATCH = 256
+_RATE = 2e-3
+_SMOOTHING = 0.05
+_EMBEDDING_SCALE = 8.0  # elements of a unit vector of this width are small
+
+
+def soft_targets(
+    rows: list[Row],
+    hashed: Hashed,
+    goal: Targets,
+    order: Array,
+    versions: int,
+    seed: int,
+    progress: Callable[[str], None],
+) -> Logits:
+    """Logits for the rows of `order`, len(rows) x OUTPUTS, and zero for all others.
+
+    Version v of row i stands at v * len(rows) + i in `hashed`. Needs the extra `train` for MiniLM, whose embeddings are
+    computed once and kept.
+    """
+    english = np.array([row.lang == "en" for row in rows])
+    vectors = torch.zeros(len(rows), WIDTH)
+    vectors[english] = torch.from_numpy(embed([row.text for row in rows if row.lang == "en"], progress))
+    ids = identities(hashed)
+    out = np.zeros((len(rows), core.OUTPUTS), np.float32)
+    folds = np.random.default_rng(seed).permutation(len(order)) % FOLDS
+    for fold in range(FOLDS):
+        progress(f"teacher {fold + 1} of {FOLDS}")
+        known, asked = order[folds != fold], order[folds == fold]
+        seen = np.concatenate([known, known + len(rows)]) if versions > 1 else known
+        linear = fit_linear(ids, hashed.offsets, seen, goal, epochs=_LINEAR_EPOCHS, seed=seed)
+        meaning = _fit_meaning(vectors, goal, known[english[known]], seed)
+        out[asked] = linear.logits(ids, hashed.offsets, asked)
+        read = asked[english[asked]]
+        with torch.no_grad():
+            out[read] += MINILM_SHARE * (meaning(vectors[read] * _EMBEDDING_SCALE).numpy() - out[read])
+    return out
+
+
+def soft_weights(goal: Targets) -> npt.NDArray[np.float32]:
+    """How much the teacher's word weighs, for every row and head: as a label would, or UNLABELLED where there is none.
+
+    Difficulty is only taught where outcomes say something.
+    """
+    unlabelled = UNLABELLED * np.array(HEAD_WEIGHTS, np.float32)
+    unlabelled[-1] = 0
+    return np.where(goal.weights > 0, goal.weights, unlabelled).astype(np.float32)
+
+
+def _fit_meaning(vectors: torch.Tensor, goal: Targets, order: Array, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    network = nn.Sequential(
+        nn.Dropout(0.1), nn.Linear(WIDTH, _UNITS), nn.ReLU(), nn.Dropout(0.3), nn.Linear(_UNITS, core.OUTPUTS)
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=0.02)
+    steps = _EPOCHS * (len(order) // _BATCH)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, max(1, steps))
+    rng = np.random.default_rng(seed)
+    for _ in range(_EPOCHS):
+        shuffled = rng.permutation(order)
+        for first in range(0, len(shuffled) - _BATCH + 1, _BATCH):
+            rows = shuffled[first : first + _BATCH]
+            loss = label_loss(network(vectors[rows] * _EMBEDDING_SCALE), goal, rows, _SMOOTHING)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    return network.eval()
