@@ -67,7 +67,7 @@ class _Kinds(dict[str, int]):
 _KINDS = _Kinds()
 
 
-def _ranges(kinds: list[int], *wanted: int) -> str:
+def _ranges(kinds: bytearray, *wanted: int) -> str:
     """The body of a character class: all characters of the wanted kinds."""
     parts = []
     start = None
@@ -86,7 +86,7 @@ def _compile_tokens() -> tuple[re.Pattern[str], re.Pattern[str]]:
     A token is a word, ideographs in a row, or marks and line ends in a row, each with the spaces behind it; a text may
     begin with a token of spaces alone.
     """
-    kinds = [_class_of(_fold(character)) for character in range(_LAST_CHARACTER + 1)]
+    kinds = bytearray(map(_class_of, map(_fold, range(_LAST_CHARACTER + 1))))
     kinds[ord("\n")] = MARK
     word, ideograph, mark = _ranges(kinds, LETTER, DIGIT), _ranges(kinds, IDEOGRAPH), _ranges(kinds, MARK)
     space = _ranges(kinds, SPACE)
