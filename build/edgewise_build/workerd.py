@@ -5,6 +5,7 @@ Worker has not; `WorkerdEngine` asks at them: it is an `edgewise.engine.Engine`,
 repeats decisions so that they can be timed. `JavaScriptEngine` does the same with any other runtime that opens them.
 """
 
+import dataclasses
 import http.client
 import json
 import os
@@ -18,7 +19,10 @@ from typing import Any, Protocol, Self
 
 from edgewise.decision import Decision, Reason
 from edgewise.errors import EngineError, RequestError
+from edgewise.money import PICODOLLARS_PER_DOLLAR
+from edgewise.observation import Observation
 from edgewise.request import Request
+from edgewise.session import Action, Event
 from edgewise_build.checkout import WORKER
 from edgewise_build.errors import BuildError
 from edgewise_build.node import require_node, run_tool
@@ -201,6 +205,35 @@ class JavaScriptEngine(AbstractContextManager["JavaScriptEngine"]):
             raise answer
         return answer[0]
 
+    def open(self, request: Request) -> tuple[Decision, Action]:
+        """Decide one request and open a session for it; the action is the first call, or to fail."""
+        answer = self._step({"open": json.loads(request_json(request))})
+        return _read_decision(answer["decision"]), _read_action(answer["action"])
+
+    def advance(self, event: Event) -> Action:
+        """Take in what happened to a session; what to do next."""
+        return _read_action(self._step({"advance": dataclasses.asdict(event)}))
+
+    def overlap(self, shown: str, fresh: str, whole: bool) -> int:
+        """How many bytes of `fresh` repeat the end of what was shown; -1 while that cannot be told."""
+        return int(self._step({"overlap": [shown, fresh, whole]}))
+
+    def observe(self, observation: Observation) -> bool:
+        """Take in how a request went; False where the policy does not know the model."""
+        fields = {**observation.model_dump(exclude={"cost_usd"}), "cost": str(observation.cost)}
+        return bool(json.loads(self._post("/test/observe", json.dumps(fields))))
+
+    def snapshot(self) -> bytes:
+        """All that was observed, for another engine with the same models, regions and tenants."""
+        return self._post("/test/snapshot", "")
+
+    def restore(self, snapshot: bytes) -> bool:
+        """Replace what was observed; False, and nothing changes, where the snapshot does not fit the policy."""
+        return bool(json.loads(self._post("/test/restore", snapshot)))
+
+    def _step(self, step: object) -> Any:
+        return json.loads(self._post("/test/session", json.dumps(step)))
+
     def decide_json(self, lines: Sequence[str]) -> list[tuple[Decision, Any] | RequestError]:
         """For each request in JSON the decision and its JSON as clients get it (None where no model is feasible).
 
@@ -224,8 +257,8 @@ class JavaScriptEngine(AbstractContextManager["JavaScriptEngine"]):
         """Instantiate the module `times` times, each with its policy."""
         self._post(f"/test/start?times={times}", "")
 
-    def _post(self, path: str, body: str) -> bytes:
-        status, answer = self.server.ask("POST", path, body.encode())
+    def _post(self, path: str, body: str | bytes) -> bytes:
+        status, answer = self.server.ask("POST", path, body.encode() if isinstance(body, str) else body)
         if status != 200:
             raise EngineError(f"the Worker answered {status}: {answer.decode(errors='replace')[:500]}")
         return answer
@@ -260,8 +293,23 @@ def _read_answer(line: bytes) -> tuple[Decision, Any] | RequestError:
     answer = json.loads(line)
     if "error" in answer:
         return RequestError(answer["error"])
-    fields: dict[str, Any] = answer["decision"]
+    return _read_decision(answer["decision"]), answer["json"]
+
+
+def _read_decision(fields: dict[str, Any]) -> Decision:
     fields["cost"] = int(fields["cost"])
     fields["fallbacks"], fields["task_scores"] = tuple(fields["fallbacks"]), tuple(fields["task_scores"])
     fields["reasons"] = tuple(Reason(code, model, int(value)) for code, model, value in fields["reasons"])
-    return Decision(**fields), answer["json"]
+    return Decision(**fields)
+
+
+def _read_action(fields: dict[str, Any]) -> Action:
+    for name in ("not_before_ms", "deadline_ms", "cost"):
+        fields[name] = int(fields[name])
+    if (observed := fields["observed"]) is not None:
+        observed["cost_usd"], observed["at_ms"] = (
+            int(observed.pop("cost")) / PICODOLLARS_PER_DOLLAR,
+            int(observed["at_ms"]),
+        )
+        fields["observed"] = Observation.model_construct(**observed)
+    return Action(**fields)

@@ -6,6 +6,7 @@ import pytest
 
 from edgewise.engine import ComponentEngine, CoreModuleEngine, Engine, PythonEngine
 from edgewise.request import Request
+from edgewise_build.workerd import JavaScriptEngine
 from support.engines import require_component
 from support.scene import NOON
 from support.sessions import policy, random_event
@@ -17,6 +18,7 @@ PROMPTS = (
     '{"json": true}',
 )
 TRACES = 150
+TRACES_IN_WORKERD = 40
 
 
 def trace(seed: int, *engines: Engine) -> None:
@@ -56,6 +58,24 @@ def test_engines_act_alike(blob: bytes, weights: bytes) -> None:
     for seed in range(TRACES):
         trace(seed, *engines)
     assert engines[0].snapshot() == engines[1].snapshot() == engines[2].snapshot()
+
+
+def test_workerd_acts_alike(
+    blob: bytes, weights: bytes, default_policy: bytes, workerd_engine: JavaScriptEngine
+) -> None:
+    engines = [PythonEngine(weights), workerd_engine]
+    for engine in engines:
+        engine.load_policy(blob)
+    try:
+        for seed in range(TRACES_IN_WORKERD):
+            trace(seed, *engines)
+        snapshot = engines[0].snapshot()
+        assert workerd_engine.snapshot() == snapshot
+        assert workerd_engine.restore(snapshot)
+        shown, fresh = "The keeper of the lighthouse wakes", " of the lighthouse wakes before dawn"
+        assert workerd_engine.overlap(shown, fresh, True) == engines[0].overlap(shown, fresh, True) == 24
+    finally:
+        workerd_engine.load_policy(default_policy)
 
 
 def test_overlaps_are_the_same(weights: bytes, default_policy: bytes) -> None:

@@ -1,7 +1,7 @@
 /** Doors for tests and the bench: decisions by the thousand, raw, and timed from outside. Never shipped. */
 
 import { capitalize, snake } from "../src/decision.ts";
-import { type Decision, Engine } from "../src/engine.ts";
+import { type Action, type Decision, Engine, type Event, type Observation } from "../src/engine.ts";
 import { HttpError } from "../src/errors.ts";
 import { type Host, type Parts, handle, route } from "../src/http.ts";
 import { parseJson } from "../src/json.ts";
@@ -30,6 +30,14 @@ export class Doors {
     switch (pathname) {
       case "/test/decisions":
         return this.#decideLines(await request.text());
+      case "/test/session":
+        return this.#followSession(parseJson(await request.text()) as Step);
+      case "/test/observe":
+        return new Response(toJson(this.#engine.observe(readObservation(parseJson(await request.text())))));
+      case "/test/snapshot":
+        return new Response(this.#engine.snapshot().slice());
+      case "/test/restore":
+        return new Response(toJson(this.#engine.restore(new Uint8Array(await request.arrayBuffer()))));
       case "/test/policy":
         return this.#loadPolicy(new Uint8Array(await request.arrayBuffer()));
       case "/test/repeat":
@@ -72,6 +80,16 @@ export class Doors {
     }
   }
 
+  /** Opens a session, reports an event to it, or compares the text of two calls. */
+  #followSession(step: Step): Response {
+    if ("open" in step) {
+      const { decision, session } = this.#engine.open(readRequest(step.open));
+      return new Response(toJson({ decision: rawDecision(decision), action: rawAction(session.action) }));
+    }
+    if ("advance" in step) return new Response(toJson(rawAction(this.#engine.advance(readEvent(step.advance)))));
+    return new Response(toJson(this.#engine.overlap(...step.overlap)));
+  }
+
   #loadPolicy(blob: Uint8Array): Response {
     try {
       this.#engine.loadPolicy(blob);
@@ -98,14 +116,49 @@ export class Doors {
   }
 }
 
+/** What a session is asked; names and labels are those of the Python host, here and in all that follows. */
+type Step = { open: unknown } | { advance: Fields } | { overlap: [string, string, boolean] };
+type Fields = Record<string, string | number | boolean | number[]>;
+
+/** The event in the contract's names. */
+function readEvent(event: Fields): Event {
+  const fault = String(event["fault"]).replaceAll("_", "-");
+  const finish = String(event["finish"]).replaceAll("_", "-");
+  const logprobs = Int32Array.from(event["logprobs"] as number[]);
+  return { ...camelCased(event), atMs: BigInt(Number(event["at_ms"])), logprobs, fault, finish } as unknown as Event;
+}
+
+function readObservation(observation: unknown): Observation {
+  const fields = observation as Fields;
+  const outcome = String(fields["outcome"]).replaceAll("_", "-");
+  const [cost, atMs] = [BigInt(String(fields["cost"])), BigInt(Number(fields["at_ms"]))];
+  return { ...camelCased(fields), outcome, cost, atMs } as unknown as Observation;
+}
+
+function rawAction(action: Action): object {
+  const observed = action.observed.map((one) => ({ ...snakeCased(one), outcome: snake(one.outcome) }));
+  return {
+    ...snakeCased(action),
+    reason: snake(action.reason),
+    finish: snake(action.finish),
+    observed: observed[0] ?? null,
+  };
+}
+
+function camelCased(fields: Fields): Fields {
+  const camel = (name: string): string => name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [camel(name), value]));
+}
+
+function snakeCased(fields: object): object {
+  const snaked = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [snaked(name), value]));
+}
+
 /** The decision with the field names and the labels of the Python host; every number is the core's integer. */
 function rawDecision(decision: Decision): object {
-  const fields = Object.entries(decision).map(([name, value]) => [
-    name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-    value,
-  ]);
   return {
-    ...Object.fromEntries(fields),
+    ...snakeCased(decision),
     status: snake(decision.status),
     domain: snake(decision.domain),
     script: capitalize(decision.script),
@@ -115,6 +168,6 @@ function rawDecision(decision: Decision): object {
 }
 
 /** JSON in which a big integer is a string. */
-function toJson(value: object): string {
+function toJson(value: unknown): string {
   return JSON.stringify(value, (_, one: unknown) => (typeof one === "bigint" ? String(one) : one));
 }
