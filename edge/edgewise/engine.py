@@ -27,6 +27,7 @@ from edgewise.core.transcript import Message as MessageRecord
 from edgewise.core.types import Record, Span, offset_of, records_at
 from edgewise.decision import Decision
 from edgewise.decision import Reason as DecisionReason
+from edgewise.direct import direct
 from edgewise.errors import EngineError
 from edgewise.interpreted import InterpretedCore
 from edgewise.money import PICODOLLARS_PER_DOLLAR
@@ -142,7 +143,7 @@ class CoreModuleEngine:
         exports = wasmtime.Instance(self.store, module, []).exports(self.store)
         self.route_function: Any = exports[f"{INTERFACE}#route"]
         self._open: Any = exports[f"{INTERFACE}#open"]
-        self._advance: Any = exports[f"{INTERFACE}#advance"]
+        self._advance = direct(self.store, exports[f"{INTERFACE}#advance"])
         self._overlap: Any = exports[f"{INTERFACE}#overlap"]
         self._load_policy: Any = exports[f"{INTERFACE}#load-policy"]
         self._observe: Any = exports[f"{INTERFACE}#observe"]
@@ -181,7 +182,7 @@ class CoreModuleEngine:
     def advance(self, event: Event) -> Action:
         """Take in what happened to a session; what to do next."""
         packed = self._write(lambda base: pack_event(event, base))
-        return self._read_action(self._advance(self.store, *EventRecord.from_bytes(packed).numbers()))
+        return self._read_action(self._advance(*EventRecord.from_bytes(packed).numbers()))
 
     def overlap(self, shown: str, fresh: str, whole: bool) -> int:
         """How many bytes of `fresh` repeat the end of what was shown; -1 while that cannot be told."""

@@ -8,6 +8,7 @@ same declaration to a struct in linear memory.
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, get_args, get_origin, get_type_hints
 
 
@@ -18,7 +19,7 @@ class Scalar:
     name: str
     code: str
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The size in bytes, which is also the alignment."""
         return struct.calcsize(f"={self.code}")
@@ -68,7 +69,7 @@ class Field:
     count: int | None
     offset: int
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The size in bytes, all elements together."""
         return self.element.size * (1 if self.count is None else self.count)
@@ -100,6 +101,7 @@ class Record:
     fields: ClassVar[tuple[Field, ...]] = ()
     size: ClassVar[int] = 0
     alignment: ClassVar[int] = 1
+    _packed: ClassVar[struct.Struct | None] = None
 
     def __init_subclass__(cls) -> None:
         """Lay the annotated fields out in order, each at its natural alignment."""
@@ -115,6 +117,7 @@ class Record:
             fields.append(Field(name, element, count, offset))
             offset, alignment = offset + fields[-1].size, max(alignment, step)
         cls.fields, cls.alignment, cls.size = tuple(fields), alignment, -(-offset // alignment) * alignment
+        cls._packed = _struct_of(cls)
 
     def __init__(self) -> None:
         self._load(memoryview(bytearray(self.size)))
@@ -132,12 +135,27 @@ class Record:
         return record
 
     def _load(self, view: memoryview) -> None:
+        if self._packed is not None:
+            self._take(iter(self._packed.unpack_from(view)))
+            return
         for field in self.fields:
             part = view[field.offset : field.offset + field.size]
             setattr(self, field.name, _load_field(field, part))
 
+    def _take(self, numbers: Iterator[int]) -> None:
+        """Take the values of all scalars in order; for records without arrays."""
+        for field in self.fields:
+            if isinstance(field.element, Scalar):
+                setattr(self, field.name, next(numbers))
+            else:
+                record = field.element.__new__(field.element)
+                record._take(numbers)
+                setattr(self, field.name, record)
+
     def to_bytes(self) -> bytes:
         """The record's bytes. Raises struct.error when a value does not fit its width."""
+        if self._packed is not None:
+            return self._packed.pack(*self.numbers())
         data = bytearray(self.size)
         self.write_to(memoryview(data))
         return bytes(data)
@@ -162,6 +180,23 @@ class Record:
                 records = (value,) if field.count is None else value
                 for index, record in enumerate(records):
                     record.write_to(view[field.offset + index * field.element.size :])
+
+
+def _struct_of(record: type[Record]) -> struct.Struct | None:
+    """All of a record at once, for the `struct` module; None where there are arrays in it."""
+    code, end = "<", 0
+    for field in record.fields:
+        if isinstance(field.element, Scalar):
+            inner = field.element.code
+        elif field.element._packed is not None:
+            inner = field.element._packed.format[1:]
+        else:
+            return None
+        if field.count is not None:
+            return None
+        code += f"{field.offset - end}x{inner}"
+        end = field.offset + field.size
+    return struct.Struct(f"{code}{record.size - end}x")
 
 
 def _load_field(field: Field, part: memoryview) -> Any:
