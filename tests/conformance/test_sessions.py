@@ -52,7 +52,11 @@ def blob(request: pytest.FixtureRequest) -> bytes:
 
 
 def test_engines_act_alike(blob: bytes, weights: bytes) -> None:
-    engines = [PythonEngine(weights), CoreModuleEngine(require_component()), ComponentEngine(require_component())]
+    engines: list[Engine] = [
+        PythonEngine(weights),
+        CoreModuleEngine(require_component()),
+        ComponentEngine(require_component()),
+    ]
     for engine in engines:
         engine.load_policy(blob)
     for seed in range(TRACES):
@@ -63,7 +67,7 @@ def test_engines_act_alike(blob: bytes, weights: bytes) -> None:
 def test_workerd_acts_alike(
     blob: bytes, weights: bytes, default_policy: bytes, workerd_engine: JavaScriptEngine
 ) -> None:
-    engines = [PythonEngine(weights), workerd_engine]
+    engines: list[Engine] = [PythonEngine(weights), workerd_engine]
     for engine in engines:
         engine.load_policy(blob)
     try:
@@ -79,7 +83,11 @@ def test_workerd_acts_alike(
 
 
 def test_overlaps_are_the_same(weights: bytes, default_policy: bytes) -> None:
-    engines = [PythonEngine(weights), CoreModuleEngine(require_component()), ComponentEngine(require_component())]
+    engines: list[Engine] = [
+        PythonEngine(weights),
+        CoreModuleEngine(require_component()),
+        ComponentEngine(require_component()),
+    ]
     pairs = [("Hello wor", "Hello world"), ("über das Meer", "das Meer und"), ("a", "b"), ("", "x"), ("x", "")]
     for shown, fresh in pairs:
         for whole in (False, True):
