@@ -47,6 +47,7 @@ def report(tmp_path_factory):
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgewise_classifier.train.training_rows", lambda data, own, seed: _taught())
+        patch.setattr("edgewise_classifier.identification._PEERS", {})
         found = evaluate.evaluate(data, progress=lines.append)
     assert lines
     return found
