@@ -53,7 +53,7 @@ def locked(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A client of a proxy that asks for keys."""
     folder = tmp_path_factory.mktemp("locked")
     env = {"EDGEWISE_CLIENT_KEYS": SMALL_PAIR}
-    with proxy(upstream, folder, TENANTS, env) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+    with proxy(upstream, folder, TENANTS, env=env) as server, httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
 
 

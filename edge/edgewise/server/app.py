@@ -97,9 +97,15 @@ class Endpoints:
         ask = read_ask(data, request.headers, router.config, tenant)
         self._rates.take(ask.request.tenant, router.config)
         ask = replace(ask, request=self._conversations.recall(ask.request))
-        return _ExchangeResponse(lambda reply: Exchange(router, ask, reply, self._upstreams, self._report), router, ask)
+
+        def begin(reply: Reply) -> Exchange:
+            self._metrics.under_way.inc()
+            return Exchange(router, ask, reply, self._upstreams, self._report)
+
+        return _ExchangeResponse(begin, router, ask)
 
     def _report(self, outcome: Outcome) -> None:
+        self._metrics.under_way.dec()
         self._metrics.count(outcome)
         if outcome.end == "finish":
             tokens = outcome.input_tokens + outcome.output_tokens

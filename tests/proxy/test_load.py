@@ -1,0 +1,136 @@
+"""Many requests with faults under them: none is lost, and memory stays flat. `make load` runs all 10,000."""
+
+import asyncio
+import random
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.faults import Case, Fault, Upstream, check
+from support.proxy import proxy
+from support.serving import Server
+
+AT_ONCE = 64
+FAULTY = 0.2
+FAULTS = (
+    Fault("refused_connection", "headers"),
+    Fault("status_500", "headers"),
+    Fault("cut", "headers"),
+    Fault("empty", "first"),
+    Fault("wrong_type", "first"),
+    Fault("cut", "middle"),
+    Fault("cut_utf8", "middle"),
+    Fault("malformed", "middle"),
+    Fault("stall", "middle"),
+    Fault("cut", "end"),
+)
+PATIENT = {"first_token_ms = 1500": "first_token_ms = 20000", "stall_ms = 1000": "stall_ms = 4000",
+           "total_ms = 10000": "total_ms = 120000"}  # fmt: skip
+"""A machine that is busy with all this is slow, which is no fault."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
+
+
+def cases(count: int) -> list[Case]:
+    """The same ones in every run."""
+    chance = random.Random(7)
+    return [Case((chance.choice(FAULTS),) if chance.random() < FAULTY else ()) for _ in range(count)]
+
+
+def memory_of(server: Server) -> float:
+    """The resident memory of the proxy in MB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) / 1024
+
+
+async def run(server: Server, upstream: Upstream, cases: list[Case]) -> Counter[str]:
+    """How the cases went, AT_ONCE at a time: what was wrong, and how often."""
+    wrong: Counter[str] = Counter()
+    waiting = iter(cases)
+
+    async def work(client: httpx.AsyncClient) -> None:
+        for case in waiting:
+            try:
+                await check(client, upstream, case)
+            except Exception as error:
+                wrong[f"{case}: {error!r}"[:300]] += 1
+
+    limits = httpx.Limits(max_connections=AT_ONCE)
+    async with httpx.AsyncClient(base_url=server.url, timeout=120, limits=limits) as client:
+        await asyncio.gather(*(work(client) for _ in range(AT_ONCE)))
+    return wrong
+
+
+def load(upstream: Upstream, folder: Path, count: int) -> float:
+    """Send so many requests; gives by how many MB the memory grew after the first tenth."""
+    with proxy(upstream, folder, replace=PATIENT) as server:
+        warm_up = count // 10
+        assert asyncio.run(run(server, upstream, cases(warm_up))) == {}
+        before, started = memory_of(server), time.perf_counter()
+        assert asyncio.run(run(server, upstream, cases(count - warm_up))) == {}
+        after, took = memory_of(server), time.perf_counter() - started
+        under_way = httpx.get(f"{server.url}/metrics").text.split("edgewise_requests_under_way ")[-1].split()[0]
+        print(f"\n{count} requests, {took:.0f} s, {before:.1f} MB after {warm_up}, {after:.1f} MB at the end")
+        assert "Traceback" not in server.log
+        assert "ERROR" not in server.log
+        assert float(under_way) == 0
+    return after - before
+
+
+def test_some_hundred_requests(upstream: Upstream, tmp_path: Path) -> None:
+    assert load(upstream, tmp_path, 300) < 24
+
+
+@pytest.mark.heavy
+def test_ten_thousand_requests(upstream: Upstream, tmp_path: Path) -> None:
+    assert load(upstream, tmp_path, 10_000) < 24
+
+
+def reload_under_traffic(upstream: Upstream, folder: Path, count: int) -> None:
+    """Read the configuration again so many times while requests are answered."""
+    with proxy(upstream, folder, replace=PATIENT) as server:
+
+        async def ask(client: httpx.AsyncClient, stop: asyncio.Event) -> int:
+            asked = 0
+            for case in cases(1_000_000):
+                if stop.is_set():
+                    break
+                await check(client, upstream, case)
+                asked += 1
+            return asked
+
+        async def ask_while_reloading() -> int:
+            stop = asyncio.Event()
+            async with httpx.AsyncClient(base_url=server.url, timeout=120) as client:
+                askers = [asyncio.create_task(ask(client, stop)) for _ in range(8)]
+                for number in range(1, count + 1):
+                    server.send(signal.SIGHUP)
+                    await asyncio.to_thread(server.wait_for, "reloaded:", 30, number)
+                stop.set()
+                return sum(await asyncio.gather(*askers))
+
+        asked = asyncio.run(ask_while_reloading())
+        print(f"\n{asked} requests during {count} reloads")
+        assert asked > count
+        assert "ERROR" not in server.log
+
+
+def test_requests_are_answered_during_ten_reloads(upstream: Upstream, tmp_path: Path) -> None:
+    reload_under_traffic(upstream, tmp_path, 10)
+
+
+@pytest.mark.heavy
+def test_requests_are_answered_during_a_hundred_reloads(upstream: Upstream, tmp_path: Path) -> None:
+    reload_under_traffic(upstream, tmp_path, 100)
