@@ -1,4 +1,4 @@
-"""`edgewise serve`: decisions over HTTP; needs the extra `serve`."""
+"""`edgewise serve`: the proxy; needs the extra `serve`."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,7 @@ from edgewise.errors import EdgewiseError
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), envvar="EDGEWISE_CONFIG", show_envvar=True,
-              help="A router.toml; the default catalogue otherwise. SIGHUP reads it again.")  # fmt: skip
+              help="A router.toml with an endpoint for each model. SIGHUP reads it again.")  # fmt: skip
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help='The address to listen on; "0.0.0.0" in a container.'
 )
@@ -18,7 +18,14 @@ from edgewise.errors import EdgewiseError
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
               show_default=True, help="info has a line a request, without its text.")  # fmt: skip
 def serve(config: Path | None, host: str, port: int, log_level: str) -> None:
-    """Answer POST /v1/route, GET /v1/models and GET /healthz over HTTP until SIGTERM."""
+    """Answer clients of the OpenAI API until SIGTERM, each request by the model that suits it.
+
+    POST /v1/chat/completions with "model": "auto" (or auto:cost, auto:quality, auto:latency, or a model's own name)
+    calls the endpoints of router.toml, falls back where one fails, in the middle of an answer too, and streams one
+    answer to the client. POST /v1/route only decides. GET /v1/models, /metrics and /healthz say what there is.
+
+    Without --config the default catalogue decides, which has no endpoints: then only POST /v1/route is of use.
+    """
     try:
         from edgewise import server
     except ImportError as error:

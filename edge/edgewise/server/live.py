@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 from edgewise.errors import EdgewiseError
@@ -24,6 +25,7 @@ class LiveRouter:
     def __init__(self, config: Path | None = None) -> None:
         self.config = config
         self.router = _make_router(config, None)
+        self._warn_of_missing_keys()
         self._turn = asyncio.Lock()
         self._wanted = False
 
@@ -44,7 +46,14 @@ class LiveRouter:
             except Exception:
                 _log.exception("the old configuration stays: reloading failed")
             else:
+                self._warn_of_missing_keys()
                 _log.info("reloaded: %s", self.describe())
+
+    def _warn_of_missing_keys(self) -> None:
+        """Models whose key is missing are not called; better to know before the first request."""
+        for name, model in self.router.config.models.items():
+            if model.endpoint and model.endpoint.api_key_env and model.endpoint.api_key_env not in os.environ:
+                _log.warning("%s will not be called: the environment has no %s", name, model.endpoint.api_key_env)
 
     def describe(self) -> str:
         """What answers now, for people."""
