@@ -16,9 +16,9 @@ Json = dict[str, Any]
 _HOW = """\
 Figures are of the classifier that ships, read through the real core, on public test sets whose rows were kept out of
 training, of validation and of every choice. In brackets stands the 95% interval of a bootstrap over rows. It says how
-far chance goes on these sources, not how other sources would do. The baselines learned from the same rows, and were
-measured in the same run. `n` counts rows. The sets, their licences and the heads are described in [data.md](data.md)
-and in the [model card](../classifier/model/README.md)."""
+far chance goes on these sources, not how other sources would do. The baselines were trained and measured in the same
+run. `n` counts rows. The sets, their licences and the heads are described in [data.md](data.md) and in the
+[model card](../classifier/model/README.md)."""
 
 _BARS = """\
 What the project set out to reach. A bar is *held* when the figure clears it, whatever its interval says. The time of a
@@ -27,9 +27,10 @@ whole decision has its own bars in [benchmarks.md](benchmarks.md)."""
 _BASELINES = """\
 *Keyword rules* need no training, and say factual where no rule matches. *Hashes* are words, pairs of words and runs of
 characters in 2 x 2^18 buckets: megabytes of floats for one head. *MiniLM* is all-MiniLM-L6-v2 in float32 under torch:
-under a logistic regression, by its 15 nearest neighbours, and its vector together with the hashes. They learned from
-the rows that training uses as this is measured. Read accuracy with care: about half of the rows are factual questions,
-which is why rules that fall back to factual do so well, and why macro-F1 and the mean over sources stand beside it."""
+under a logistic regression, by its 15 nearest neighbours, and its vector together with the hashes. All learned from the
+training rows of this commit, the last turn alone; the shipped model may be older. Read accuracy with care: about half of
+the rows are factual questions, which is why rules that fall back to factual do so well, and why macro-F1 and the mean
+over sources stand beside it."""
 
 _GAIN = """\
 The same prompts are routed twice by the compiled module: by the catalogue as it is, and by one in which every model is

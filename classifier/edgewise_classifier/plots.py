@@ -118,7 +118,7 @@ def _sources(report: Json) -> str:
             values, names, xerr=_errors(values, bounds), fmt="o", color=OURS, ms=5, lw=1.5, label="edgewise, 95%"
         )
         axes.set(xlabel="accuracy", title="Task by source", xlim=(0, 1.02))
-        axes.legend(fontsize=8, loc="lower right")
+        axes.legend(fontsize=8, loc="upper left")
     return text.getvalue()
 
 
