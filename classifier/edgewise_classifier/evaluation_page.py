@@ -28,9 +28,9 @@ _BASELINES = """\
 *Keyword rules* need no training, and say factual where no rule matches. *Hashes* are words, pairs of words and runs of
 characters in 2 x 2^18 buckets: megabytes of floats for one head. *MiniLM* is all-MiniLM-L6-v2 in float32 under torch:
 under a logistic regression, by its 15 nearest neighbours, and its vector together with the hashes. All learned from the
-training rows of this commit, the last turn alone; the shipped model may be older. Read accuracy with care: about half of
-the rows are factual questions, which is why rules that fall back to factual do so well, and why macro-F1 and the mean
-over sources stand beside it."""
+training rows of this commit, the last turn alone; the shipped model may be older. Read accuracy with care: about half
+of the rows are factual questions, which is why rules that fall back to factual do so well, and why macro-F1 and the
+mean over sources stand beside it."""
 
 _GAIN = """\
 The same prompts are routed twice by the compiled module: by the catalogue as it is, and by one in which every model is
