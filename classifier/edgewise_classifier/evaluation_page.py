@@ -37,7 +37,7 @@ The same prompts are routed twice by the compiled module: by the catalogue as it
 said to know every language, so that the language signal has no say. *Knows* is the share that goes to a model which
 lists the true language, *quality* the share of right answers that the catalogue leads one to expect, nothing where the
 model does not know the language. That is an assumption, not a measurement of answers. *Prompts* are those of the test
-sets, *sentences* are tatoeba_laser's, in 82 languages, as short as what people type into a chat."""
+sets, *sentences* are tatoeba_laser's, in all other languages of the table, short as what is typed into a chat."""
 
 _COSTS = """\
 Each labelled prompt is routed twice by the default catalogue's policy: by its true task (and difficulty, where that is
