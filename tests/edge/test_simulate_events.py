@@ -25,8 +25,9 @@ CONFIG = config_of(
     },
     policy={"regions": REGIONS},
 )
+ATTEMPTS = CONFIG.session.attempts
 STILL = {name: {"ttft_p95_ms": model.usual_ttft_ms} for name, model in CONFIG.models.items()}
-NO_CHANCE = {"models": STILL, "timeout_ms": 1_000}
+NO_CHANCE = {"models": STILL}
 
 
 def scenario(**tables: Any) -> Scenario:
@@ -67,14 +68,29 @@ class TestTheChain:
         decision = Router(CONFIG).decide(rows(1)[0].request)
         assert report.total.attempts == {(FIRST, outcome): 1, (SECOND, "ok"): 1}
         assert report.total.ttft == {("us-east", wait_ms + 200): 1}
+        assert not report.total.failures
         assert report.total.cost == second.cost(decision.input_tokens, decision.output_tokens)
         assert (report.total.served, report.total.fell_back) == (1, 1)
 
     def test_when_nobody_answers_the_request_has_failed(self):
         report = run(scenario(outages={"all": {}}), rows(1, latency_slo_ms=5_000))
         assert (report.total.requests, report.total.served, report.total.failed) == (1, 0, 1)
-        assert report.total.attempts == {(FIRST, "error"): 1, (SECOND, "error"): 1, (THIRD, "error"): 1}
+        assert report.total.attempts == {(name, "error"): ATTEMPTS for name in CONFIG.models}
+        assert report.total.failures == {"server_error": 1}
         assert (report.total.cost, report.total.cost_of_strongest, report.total.slo_missed) == (0, 0, 1)
+
+    def test_an_error_that_passes_is_tried_again(self):
+        config = config_of({"only": {"ttft_ms": 100}})
+        world = scenario(models={"only": {"ttft_p95_ms": 100}}, outages={"a": {"hours": "11:59-12:00"}})
+        (row,) = rows(1)
+        report = run(world, [Row(row.request.model_copy(update={"at_ms": NOON - 100}))], config)
+        assert report.total.attempts == {("only", "error"): 1, ("only", "ok"): 1}
+        assert report.total.ttft == {("unknown", 1 + config.session.backoff_ms + 100): 1}
+
+    def test_a_long_answer_does_not_stall(self):
+        slow = {name: {**still, "tokens_per_s": 1} for name, still in STILL.items()}
+        report = run(scenario(models=slow), rows(1))
+        assert report.total.attempts == {(FIRST, "ok"): 1}
 
     def test_what_no_model_can_serve_is_refused_and_calls_nobody(self):
         report = run(scenario(), rows(1, latency_slo_ms=50))
@@ -92,39 +108,39 @@ class TestTheChain:
 
 class TestWhatTheRouterLearns:
     def test_a_dead_model_is_left_alone_until_it_is_back(self):
-        report = run(scenario(outages={"noon": {"models": [FIRST], "hours": "12:00-12:05"}}), rows(600))
+        report = run(scenario(outages={"noon": {"models": [FIRST], "hours": "12:00-12:02"}}), rows(300))
         assert [(one.what, one.model) for one in report.changes] == [
             ("circuit_opened", FIRST),
             ("circuit_closed", FIRST),
         ]
         opened, closed = (one.at_ms - NOON for one in report.changes)
         assert opened < 10_000
-        assert 300_000 <= closed < 500_000
+        assert 120_000 <= closed < 250_000
         assert report.total.attempts[FIRST, "error"] < 30
-        assert report.total.served == 600
+        assert report.total.served == 300
 
     def test_a_limited_account_is_not_hammered(self):
-        report = run(scenario(rate_limits={"a": {"models": [FIRST], "per_minute": 10}}), rows(240))
-        assert report.total.attempts[FIRST, "ok"] == 40
-        assert report.total.attempts[FIRST, "rate_limited"] == 4
-        assert report.total.gave_up["cooling_down", FIRST] == 196
+        report = run(scenario(rate_limits={"a": {"models": [FIRST], "per_minute": 10}}), rows(180))
+        assert report.total.attempts[FIRST, "ok"] == 30
+        assert report.total.attempts[FIRST, "rate_limited"] == 3
+        assert report.total.gave_up["cooling_down", FIRST] == 147
 
     def test_budgets_run_out_and_come_back_at_midnight(self):
         config = config_of({"only": {"price_in": 1000, "price_out": 1000}}, tenants={"acme": {"daily_budget_usd": 1}})
-        evening = NOON + DAY_MS // 2 - 600_000
+        evening = NOON + DAY_MS // 2 - 400_000
         traffic = [
             Row.parse(
                 {"id": f"{n}", "text": "How high?", "at_ms": evening + n * 5_000, "tenant": tenant, "max_tokens": 50}
             )
-            for n, tenant in zip(range(240), ["acme", "other"] * 120, strict=True)
+            for n, tenant in zip(range(160), ["acme", "other"] * 80, strict=True)
         ]
         report = run(scenario(models={}), traffic, config)
         a_day = report.total.tenants["acme", "served"] / 2
         price = report.total.spent["acme"] / report.total.tenants["acme", "served"]
         assert a_day == 1e12 // price
-        assert report.total.tenants["acme", "refused"] == 120 - 2 * a_day > 0
-        assert report.total.gave_up == {("tenant_budget", "only"): 120 - 2 * a_day}
-        assert report.total.tenants["other", "served"] == 120
+        assert report.total.tenants["acme", "refused"] == 80 - 2 * a_day > 0
+        assert report.total.gave_up == {("tenant_budget", "only"): 80 - 2 * a_day}
+        assert report.total.tenants["other", "served"] == 80
 
     def test_a_price_change_is_paid_and_routed_by_from_its_minute_on(self):
         change = {"model": SECOND, "at": "12:02", "price_in": 0.000001, "price_out": 0.000001}
@@ -152,27 +168,27 @@ class TestShifting:
         return config_of(models, shifting={"above_ms": 800, "back_ms": 600, "peak": "08:00-18:00", **rule})
 
     def world(self, factor: float) -> Scenario:
-        slow = {"peak": {"models": [self.NAMES[0]], "hours": "12:02-12:10", "factor": factor}}
+        slow = {"peak": {"models": [self.NAMES[0]], "hours": "12:02-12:06", "factor": factor}}
         return scenario(models={self.NAMES[0]: {"ttft_ms": 350, "ttft_p95_ms": 480}}, slowdowns=slow)
 
     def test_a_fifth_moves_and_comes_back_once(self):
-        traffic = rows(1_000)
+        traffic = rows(600)
         report = run(self.world(2), traffic, self.config())
         assert [one.what for one in report.changes] == ["shift_began", "shift_ended"]
         began, ended = (one.at_ms - NOON for one in report.changes)
         assert 120_000 < began < 200_000
-        assert 600_000 < ended < 900_000
+        assert 360_000 < ended < 600_000
         within = sum(began <= row.request.at_ms - NOON < ended for row in traffic)
         assert report.total.models[self.NAMES[1]] / within == pytest.approx(0.2, abs=0.02)
 
     def test_a_percentile_at_the_threshold_does_not_flap(self):
-        traffic = rows(800)
+        traffic = rows(360)
         hysteresis = run(self.world(1.7), traffic, self.config()).changes
         without = run(self.world(1.7), traffic, self.config(back_ms=799, dwell_s=1)).changes
         assert len(hysteresis) <= 2 < len(without)
 
     def test_outside_the_peak_nothing_moves(self):
-        report = run(self.world(2), rows(500), self.config(peak="18:00-19:00"))
+        report = run(self.world(2), rows(240), self.config(peak="18:00-19:00"))
         assert ("shift", self.NAMES[0]) not in report.total.gave_up
 
 
@@ -199,15 +215,16 @@ class TestTheVoiceScenario:
             providers={name: {"hop_ms": table} for name, table in hops.items()},
         )
         world = Scenario.model_validate({"models": {name: {"ttft_p95_ms": ttft} for name, ttft in self.TTFT.items()}})
-        possible = 0
-        for place, objective in zip(self.PLACES, cycle(("cost", "balanced", "quality", "latency")), strict=False):
-            fastest = min(ttft + hops[name][place] for name, ttft in self.TTFT.items())
-            traffic = rows(1, region=place, latency_slo_ms=self.SLO, objective=objective)
-            total = run(world, traffic, config).total
-            assert total.slo_missed == 0
-            assert total.served == (1 if fastest <= self.SLO else 0), (place, fastest)
-            possible += fastest <= self.SLO
-        assert 0 < possible < len(self.PLACES)
+        objectives = cycle(("cost", "balanced", "quality", "latency"))
+        traffic = [
+            rows(1, region=place, latency_slo_ms=self.SLO, objective=next(objectives))[0] for place in self.PLACES
+        ]
+        fastest = {place: min(ttft + hops[name][place] for name, ttft in self.TTFT.items()) for place in self.PLACES}
+        possible = {place for place in self.PLACES if fastest[place] <= self.SLO}
+        total = run(world, traffic, config).total
+        assert {place for place, _ in total.ttft} == possible
+        assert total.slo_missed == total.failed == 0
+        assert 0 < total.served == len(possible) < len(self.PLACES)
 
     def test_what_becomes_slow_is_missed_only_until_it_is_learned(self):
         config = config_of({name: {"provider": name, "ttft_ms": ttft} for name, ttft in self.TTFT.items()})
@@ -217,8 +234,8 @@ class TestTheVoiceScenario:
                 "slowdowns": {"noon": {"models": ["edge"], "factor": 6, "hours": "12:02-12:10"}},
             }
         )
-        total = run(world, rows(500, latency_slo_ms=self.SLO, objective="latency"), config).total
-        assert total.served == 500
+        total = run(world, rows(300, latency_slo_ms=self.SLO, objective="latency"), config).total
+        assert total.served == 300
         assert 0 < total.slo_missed <= 20  # answers that are being written when the first of them have ended
 
 
@@ -248,15 +265,13 @@ class TestTheWhole:
         seed=st.integers(0, 99),
         rate=st.floats(0.05, 1),
         limit=st.integers(1, 50),
-        timeout_ms=st.integers(100, 400),
         slo_ms=st.sampled_from([0, 150, 350]),
     )
-    @settings(max_examples=8)
-    def test_every_request_ends_once(self, seed, rate, limit, timeout_ms, slo_ms):
+    @settings(max_examples=6)
+    def test_every_request_ends_once(self, seed, rate, limit, slo_ms):
         world = scenario(
             seed=seed,
             models={},
-            timeout_ms=timeout_ms,
             error_bursts={"a": {"rate": rate}},
             rate_limits={"b": {"per_minute": limit, "models": [FIRST]}},
             outages={"c": {"models": [SECOND], "hours": "12:01-12:02", "hangs": True}},

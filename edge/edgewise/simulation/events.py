@@ -1,12 +1,14 @@
 """The simulation: a heap of events over simulated time, around the real router. Nobody sleeps.
 
-A request arrives, and the router decides. The models of its chain are called, one after the other, until one answers;
-when an answer or a failure has ended, the router is told, as hosts do. Time passes only from event to event.
+A request arrives, and the router opens a session for it. The simulation is the session's host: it calls the models that
+the session names, in the simulated world, and reports what they answer and when deadlines pass. Whom to call next, when
+to give up and what that teaches the router are the session's own rules.
 """
 
 import heapq
+import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
@@ -17,17 +19,18 @@ from edgewise.core.endpoints import Endpoint
 from edgewise.core.types import offset_of
 from edgewise.decision import Decision
 from edgewise.live import endpoint_places
-from edgewise.money import to_dollars
+from edgewise.observation import Observation
 from edgewise.router import Router
+from edgewise.session import Action, Event
 from edgewise.simulation.arrivals import Arrival, arrivals
-from edgewise.simulation.replay import decide, price_of
+from edgewise.simulation.replay import price_of
 from edgewise.simulation.report import MINUTE_MS, Change, Report
 from edgewise.simulation.rows import Row
 from edgewise.simulation.scenario import DAY_MS, PriceChange, Scenario
 from edgewise.simulation.tally import FAILED, REFUSED, SERVED, Fate
 from edgewise.simulation.world import Answer, World
 
-Event = Callable[[int], None]
+Happening = Callable[[int], None]
 """What happens, given the time."""
 
 
@@ -39,22 +42,29 @@ def simulate(config: Config, scenario: Scenario, rows: Iterable[Row]) -> Report:
     return Simulation(config, scenario, arrivals(scenario, rows)).run()
 
 
-@dataclass
-class _Call:
-    """A request on its way through the chain of its decision; `config`: by which it was decided, and is billed."""
+@dataclass(eq=False)
+class _Session:
+    """A request under way. `router`: whose session it is, also after prices have changed.
+
+    `call`: the number of the call under way, so that what is heard of earlier ones is dropped; -1 once it has ended.
+    """
 
     number: int
     row: Row
-    config: Config
+    router: Router
     decision: Decision
     arrived_ms: int
-    attempts: tuple[tuple[str, str], ...] = ()
+    id: int
+    model: str = ""
+    call: int = 0
+    deadline_ms: int = 0
+    first_token_ms: int = 0
+    attempts: list[tuple[str, str]] = field(default_factory=list)
 
     @property
-    def model(self) -> str | None:
-        """Who is called next; None where nobody is left."""
-        chain = (self.decision.model, *self.decision.fallbacks)
-        return chain[len(self.attempts)] if len(self.attempts) < len(chain) else None
+    def attempt(self) -> int:
+        """How often the model was called before, for this request."""
+        return sum(model == self.model for model, _ in self.attempts)
 
 
 class Simulation:
@@ -64,7 +74,7 @@ class Simulation:
         self._scenario = scenario
         self._coming = coming
         self._router = Router(config)
-        self._events: list[tuple[int, int, Event]] = []
+        self._events: list[tuple[int, int, Happening]] = []
         self._numbers, self._order = count(1), count()
         self._report = Report(strongest(config).name)
         self._places = endpoint_places(config.models, config.policy.regions)
@@ -88,64 +98,78 @@ class Simulation:
             self._at(change_ms, partial(self._reprice, change))
         self._at(at_ms, partial(self._arrive, row))
 
-    def _at(self, at_ms: int, event: Event) -> None:
+    def _at(self, at_ms: int, event: Happening) -> None:
         heapq.heappush(self._events, (at_ms, next(self._order), event))
 
     def _arrive(self, row: Row, now: int) -> None:
         following = next(self._coming, None)
         if following is not None:
             self._at(following[0], partial(self._arrive, following[1]))
-        decision = decide(self._router, row.request, self._report)
-        call = _Call(next(self._numbers), row, self._router.config, decision, now)
+        started = time.perf_counter_ns()
+        decision, action = self._router.engine.open(row.request.model_copy(update={"stream": True}))
+        self._report.time_decision(decision, time.perf_counter_ns() - started)
+        session = _Session(next(self._numbers), row, self._router, decision, now, action.session)
         if decision.status == "ok":
-            self._send(call, now)
+            self._follow(session, action, now)
         else:
             self._report.count(Fate(row, decision, REFUSED), now)
 
-    def _send(self, call: _Call, now: int) -> None:
-        """Call the next model of the chain; without one, the request has failed."""
-        model, region = call.model, call.row.request.region
-        if model is None:
-            self._report.count(Fate(call.row, call.decision, FAILED, attempts=call.attempts), call.arrived_ms)
+    def _follow(self, session: _Session, action: Action, now: int) -> None:
+        """Do what the router says, after noting what it has observed."""
+        if action.observed is not None:
+            self._note(session, action.observed, now)
+        if action.kind in ("finish", "fail"):
+            self._close(session, action)
             return
-        answer = self._world.call(call.number, model, region, now)
-        writing_ms = 0
-        if answer.outcome == "ok":
-            writing_ms = call.decision.output_tokens * 1000 // answer.tokens_per_s
-        self._at(now + answer.wait_ms + writing_ms, partial(self._end, call, model, answer, now + answer.wait_ms))
+        if action.kind == "call":
+            session.model = action.model
+            session.call += 1
+            self._at(max(now, action.not_before_ms), partial(self._call, session, session.call))
+        session.deadline_ms = action.deadline_ms
+        if action.reason != "held_back":  # nobody reads along, so when it is shown makes no difference
+            self._at(action.deadline_ms, partial(self._remind, session))
 
-    def _end(self, call: _Call, model: str, answer: Answer, first_token_ms: int, now: int) -> None:
-        """An attempt has ended: tell the router, then count the answer or go on to the next model."""
-        call.attempts = (*call.attempts, (model, answer.outcome))
-        if answer.outcome != "ok":
-            self._tell(call, model, answer, 0, now)
-            self._send(call, now)
+    def _remind(self, session: _Session, now: int) -> None:
+        """A deadline has come, if it still holds."""
+        if now == session.deadline_ms:
+            self._hear(session, session.call, Event(session.id, "timer", now), now)
+
+    def _call(self, session: _Session, call: int, now: int) -> None:
+        """Call the model that the session named, and let be heard what it answers."""
+        if call != session.call:
             return
-        request, models = call.row.request, call.config.models
-        cached_tokens = request.cached_tokens if model == request.session_model else 0
-        cost = price_of(models[model], call.decision, cached_tokens)
-        always = price_of(models[self._report.strongest], call.decision, request.cached_tokens)
-        self._tell(call, model, answer, cost, now)
-        waited_ms = first_token_ms - call.arrived_ms
-        fate = Fate(call.row, call.decision, SERVED, model, waited_ms, cost, always, call.attempts)
-        self._report.count(fate, call.arrived_ms)
+        answer = self._world.call(session.number, session.model, session.attempt, session.row.request.region, now)
+        for event in _heard(answer, session.decision, session.id, now, session.router.config.session.stall_ms):
+            self._at(event.at_ms, partial(self._hear, session, call, event))
 
-    def _tell(self, call: _Call, model: str, answer: Answer, cost: int, now: int) -> None:
-        """Report an attempt to the router, and note what that changes."""
-        request = call.row.request
-        region = request.region if (model, request.region) in self._places else ""
-        self._router.observe(
-            model,
-            answer.outcome,
-            region=request.region,
-            tenant=request.tenant,
-            ttft_ms=answer.wait_ms,
-            tokens_per_s=answer.tokens_per_s,
-            retry_after_ms=answer.retry_after_ms,
-            cost_usd=to_dollars(cost),
-            at_ms=now,
-        )
-        self._note_changes(model, region, now)
+    def _hear(self, session: _Session, call: int, event: Event, now: int) -> None:
+        """Report an event of the call under way."""
+        if call != session.call:
+            return
+        if event.kind == "headers":
+            session.first_token_ms = now
+        self._follow(session, session.router.engine.advance(event), now)
+
+    def _close(self, session: _Session, action: Action) -> None:
+        """Count a request that has ended."""
+        session.call, session.deadline_ms = -1, 0
+        row, decision, attempts = session.row, session.decision, tuple(session.attempts)
+        if action.kind == "fail":
+            fate = Fate(row, decision, FAILED, cost=action.cost, attempts=attempts, reason=action.reason)
+        else:
+            waited_ms = session.first_token_ms - session.arrived_ms
+            cost = action.cost - _saved_by_cache(session)
+            strongest = session.router.config.models[self._report.strongest]
+            always = price_of(strongest, decision, row.request.cached_tokens)
+            fate = Fate(row, decision, SERVED, session.model, waited_ms, cost, always, attempts)
+        self._report.count(fate, session.arrived_ms)
+
+    def _note(self, session: _Session, observed: Observation, now: int) -> None:
+        """Note how a call went and what that changed; a router that took over meanwhile is told as well."""
+        session.attempts.append((observed.model, observed.outcome))
+        if session.router is not self._router:
+            self._router.engine.observe(observed)
+        self._note_changes(observed.model, observed.region, now)
 
     def _note_changes(self, model: str, region: str, now: int) -> None:
         """Note whether an endpoint's circuit opened or closed, and whether shifting began or ended."""
@@ -159,17 +183,54 @@ class Simulation:
                 self._report.changes.append(Change(now, model, region, names[is_now]))
 
     def _reprice(self, change: PriceChange, now: int) -> None:
-        """The provider's price and `router.toml` change together; what was observed stays."""
+        """The price and `router.toml` change together: another router takes over, with all that was observed."""
         config = self._router.config
         model = _at_price(config.models[change.model], change)
         repriced = config.model_copy(update={"models": {**config.models, change.model: model}})
-        self._router = Router(repriced, engine=self._router.engine)
+        self._router = Router(repriced, previous=self._router)
         self._report.changes.append(Change(now, change.model, "", "price_changed"))
 
 
 _CIRCUIT, _SHIFTED = offset_of(Endpoint, "circuit"), offset_of(Endpoint, "shifted")
+_TEXT = "{}"
+"""An answer that the monitor has nothing against, whatever was asked for."""
+
 _CHANGES = (("circuit_closed", "circuit_opened"), ("shift_ended", "shift_began"))
 """What a change of each part of an endpoint's state to False and to True is called."""
+
+
+def _heard(answer: Answer, decision: Decision, session: int, now: int, stall_ms: int) -> Iterator[Event]:
+    """What a host hears of a call that begins now: headers with the first token, then the rest of the answer."""
+    first_ms = now + max(1, answer.wait_ms)
+    if answer.status == 0:
+        return
+    yield Event(session, "headers", first_ms, status=answer.status, retry_after_ms=answer.retry_after_ms)
+    if answer.status != 200:
+        return
+    yield Event(session, "chunk", first_ms, text=_TEXT, tokens=1)
+    rest = max(0, decision.output_tokens - 1)
+    writing_ms = rest * 1000 // answer.tokens_per_s
+    pieces = writing_ms // stall_ms + 1  # often enough that the answer does not seem to stall
+    for piece in range(1, pieces + 1):
+        tokens = rest * piece // pieces - rest * (piece - 1) // pieces
+        yield Event(session, "chunk", first_ms + writing_ms * piece // pieces, tokens=tokens)
+    yield Event(
+        session,
+        "end",
+        first_ms + writing_ms,
+        finish="stop",
+        input_tokens=decision.input_tokens,
+        output_tokens=decision.output_tokens,
+    )
+
+
+def _saved_by_cache(session: _Session) -> int:
+    """What the prompt cache takes off the price of the answer, in picodollars: the session counts full prices."""
+    request, decision = session.row.request, session.decision
+    if session.model != request.session_model:
+        return 0
+    model = session.router.config.models[session.model]
+    return price_of(model, decision) - price_of(model, decision, request.cached_tokens)
 
 
 def _at_price(model: ModelConfig, change: PriceChange) -> ModelConfig:

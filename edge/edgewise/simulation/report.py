@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edgewise.core.labels import SCORE_ONE
+from edgewise.decision import Decision
+from edgewise.errors import EngineError
 from edgewise.money import to_dollars
 from edgewise.percentiles import percentile_of_counts
 from edgewise.simulation.tally import Fate, Tally
@@ -46,6 +48,12 @@ class Report:
         """The share of the cost of always using the strongest model that routing saves."""
         always = self.total.cost_of_strongest
         return 1 - self.total.cost / always if always else 0.0
+
+    def time_decision(self, decision: Decision, took_ns: int) -> None:
+        """Note how long a decision took. Raises EngineError where the core could not decide at all."""
+        if decision.status not in ("ok", "no_feasible_model"):
+            raise EngineError(f"the core gave no decision: {decision.status.replace('_', ' ')}")
+        self.decision_us[(took_ns + 500) // 1000] += 1
 
     def count(self, fate: Fate, at_ms: int) -> None:
         """Add one request that arrived at a time; 0 where that is unknown."""
@@ -111,6 +119,7 @@ class Report:
                 for tenant, ends in nested(total.tenants).items()
             },
             "attempts": nested(total.attempts),
+            "failures": most_common(total.failures),
             "gave_up": nested(total.gave_up),
             "changes": [
                 {"at": iso(one.at_ms), "what": one.what, "model": one.model, "region": one.region}

@@ -72,7 +72,6 @@ Minute = Annotated[int, PlainValidator(_read_minute)]
 Time = Annotated[AwareDatetime, BeforeValidator(_read_time)]
 Factor = Annotated[Number, Field(gt=0, le=1_000)]
 PerMinute = Annotated[Number, Field(gt=0, le=_MAX_REQUESTS_PER_MINUTE)]
-Milliseconds = Annotated[int, Field(strict=True, gt=0, le=600_000)]
 Day = Annotated[int, Field(strict=True, ge=1, le=366)]
 
 
@@ -129,9 +128,9 @@ class Slowdown(Disruption):
 
 
 class Outage(Disruption):
-    """Endpoints answer nothing: an error at once or, where they hang, silence until the host gives up."""
+    """Endpoints answer nothing: an error at once or, where they hang, nothing, until the session loses patience."""
 
-    hangs: Flag = Field(default=False, description="true where requests time out, false where they fail at once")
+    hangs: Flag = Field(default=False, description="true where they are never answered, false where they fail at once")
 
 
 class ErrorBurst(Disruption):
@@ -210,9 +209,6 @@ class Scenario(_Table):
     start: Time = Field(
         default=_DEFAULT_START,
         description="when the first request may come, with its zone, such as 2026-01-05T08:00:00Z; only for [arrivals]",
-    )
-    timeout_ms: Milliseconds = Field(
-        default=10_000, description="how long the host waits for a first token, in milliseconds"
     )
     arrivals: Arrivals | None = Field(
         default=None, description="a table with per_minute and minutes; without it, requests come at their own at_ms"

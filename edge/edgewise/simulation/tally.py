@@ -10,18 +10,17 @@ from edgewise.simulation.rows import Row
 SERVED, REFUSED, FAILED = "served", "refused", "failed"
 NO_REGION = "unknown"
 
-_ABOUT_THE_CHOICE = frozenset(
-    {"best_value", "cluster_chain", "abstained", "session", "target_quality", "target_saving"}
-)
+_ABOUT_THE_CHOICE = frozenset({"best_value", "cluster_chain", "abstained", "session", "target_quality"})
 
 
 @dataclass(frozen=True)
 class Fate:
     """What became of one request.
 
-    `end`: SERVED, REFUSED (no model could serve it) or FAILED (nobody of the chain answered). `model`: who answered.
-    `ttft_ms`: the client's wait for the first token, attempts that failed included. Costs are in picodollars, 0 where
-    nobody answered. `attempts`: the models that were called, with the outcome of each.
+    `end`: SERVED by `model`, REFUSED as no model could serve it, or FAILED for a `reason` of SESSION_REASONS.
+    `ttft_ms`: the client's wait for the first token of the answer, lost calls included. Costs are in picodollars: what
+    all calls took, and what the strongest model would have taken for the answer. `attempts`: the models that were
+    called, with the outcome of each call.
     """
 
     row: Row
@@ -32,6 +31,7 @@ class Fate:
     cost: int = 0
     cost_of_strongest: int = 0
     attempts: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Tally:
     `fell_back`: answered by another model than the one decided for. `slo_missed`: the first token came later than the
     request's objective, or never, though the request was accepted. `judged`: answers whose quality is known, and
     `judged_of_strongest` those of them where the strongest model's is known too. `ttft`: by region and milliseconds.
-    `attempts`: by model and outcome. `gave_up`: by reason and model, what the policy would not or could not use.
-    `tenants`: by name and what became of the request. `spent`: picodollars by tenant.
+    `attempts`: by model and outcome. `failures`: by reason. `gave_up`: by reason and model, what the policy would not
+    or could not use. `tenants`: by name and what became of the request. `spent`: picodollars by tenant.
     """
 
     requests: int = 0
@@ -67,6 +67,7 @@ class Tally:
     missed_in: Counter[str] = field(default_factory=Counter)
     ttft: Counter[tuple[str, int]] = field(default_factory=Counter)
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
     gave_up: Counter[tuple[str, str]] = field(default_factory=Counter)
     tenants: Counter[tuple[str, str]] = field(default_factory=Counter)
     spent: Counter[str] = field(default_factory=Counter)
@@ -81,11 +82,14 @@ class Tally:
             self.spent[fate.row.request.tenant] += fate.cost
         self.gave_up.update(_given_up(fate.decision))
         self.attempts.update(fate.attempts)
+        self.cost += fate.cost
+        self.cost_of_strongest += fate.cost_of_strongest
         self._count_objective(fate, region)
         if fate.end == REFUSED:
             self.refused += 1
         elif fate.end == FAILED:
             self.failed += 1
+            self.failures[fate.reason] += 1
         else:
             self._count_answer(fate, region, strongest)
 
@@ -102,8 +106,6 @@ class Tally:
         self.fell_back += fate.model != decision.model
         self.abstained += decision.abstained
         self.truncated += decision.truncated
-        self.cost += fate.cost
-        self.cost_of_strongest += fate.cost_of_strongest
         self.tasks[decision.task] += 1
         self.models[fate.model] += 1
         self.languages[decision.language] += 1

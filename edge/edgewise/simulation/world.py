@@ -1,7 +1,7 @@
 """The world of a simulation: how the endpoints behave at a time, by a scenario and by chance.
 
-Chance is drawn anew for each pair of a request and a model, from the seed and their names. So it depends on nothing
-that the router does, and two configurations on the same traffic differ by what they decide, not by luck.
+Chance is drawn anew for each call of a model for a request, from the seed and their names. So it depends on nothing
+else that the router does, and two configurations on the same traffic differ by what they decide, not by luck.
 """
 
 import math
@@ -12,7 +12,6 @@ from statistics import NormalDist
 from typing import TypeVar
 
 from edgewise.config import Config
-from edgewise.observation import Outcome
 from edgewise.simulation.scenario import DAY_MS, MINUTE_MS, Disruption, ModelWorld, RateLimit, Scenario
 
 D = TypeVar("D", bound=Disruption)
@@ -24,10 +23,13 @@ _TINY = 2.0**-54
 
 @dataclass(frozen=True)
 class Answer:
-    """How an endpoint answers a call: with a first token, or with a failure, after `wait_ms` milliseconds."""
+    """How an endpoint answers a call: with an HTTP status and, where that is 200, a first token after `wait_ms`.
 
-    outcome: Outcome
-    wait_ms: int
+    A status of 0: not at all.
+    """
+
+    status: int
+    wait_ms: int = 0
     tokens_per_s: int = 0
     retry_after_ms: int = 0
 
@@ -41,28 +43,26 @@ class World:
         self._first_day = start_ms // DAY_MS
         self._taken: dict[str, tuple[int, int]] = {}
 
-    def call(self, number: int, model: str, region: str, at_ms: int) -> Answer:
-        """How a model answers the request with a number, called from a region at a time."""
+    def call(self, number: int, model: str, attempt: int, region: str, at_ms: int) -> Answer:
+        """How a model answers the request with a number, called from a region; `attempt`: 0 the first time."""
         scenario, real = self._scenario, self._scenario.models.get(model, ModelWorld())
         hop = self._hop(model, region)
         retry_after_ms = self._limit(self._current(scenario.rate_limits, model, region, at_ms), at_ms)
         if retry_after_ms > 0:
-            return Answer("rate_limited", max(1, hop), retry_after_ms=retry_after_ms)
+            return Answer(429, hop, retry_after_ms=retry_after_ms)
         outages = self._current(scenario.outages, model, region, at_ms).values()
         if any(outage.hangs for outage in outages):
-            return Answer("timeout", scenario.timeout_ms)
-        chance = Random(f"{scenario.seed}/{number}/{model}")
+            return Answer(0)
+        chance = Random(f"{scenario.seed}/{number}/{model}/{attempt}")
         bursts = self._current(scenario.error_bursts, model, region, at_ms).values()
         works = math.prod(1 - float(rate) for rate in (real.error_rate, *(burst.rate for burst in bursts)))
         if outages or chance.random() >= works:
-            return Answer("error", max(1, hop))
+            return Answer(503, hop)
         slow = self._current(scenario.slowdowns, model, region, at_ms).values()
         factor = math.prod(float(slowdown.factor) for slowdown in slow)
         median, p95 = real.latency_in(region, self._config.models[model])
-        wait = hop + round(lognormal(median, p95, chance.random()) * factor)
-        if wait > scenario.timeout_ms:
-            return Answer("timeout", scenario.timeout_ms)
-        return Answer("ok", wait, tokens_per_s=max(1, round(real.tokens_per_s / factor)))
+        wait_ms = hop + round(lognormal(median, p95, chance.random()) * factor)
+        return Answer(200, wait_ms, tokens_per_s=max(1, round(real.tokens_per_s / factor)))
 
     def _current(self, tables: Mapping[str, D], model: str, region: str, at_ms: int) -> dict[str, D]:
         """What happens to an endpoint at a time."""
