@@ -36,8 +36,16 @@ except ModuleNotFoundError as error:
         raise
     _adjust = None
 
-_STATUSES, _TASKS, _CLUSTERS = list(routing.Status), list(routing.Task), list(routing.Cluster)
-_DOMAINS, _LANGUAGES, _SCRIPTS = list(routing.Domain), list(routing.Language), list(routing.Script)
+_LABELS = {
+    "status": list(routing.Status),
+    "task": list(routing.Task),
+    "cluster": list(routing.Cluster),
+    "domain": list(routing.Domain),
+    "language": list(routing.Language),
+    "script": list(routing.Script),
+}
+"""What the decision's fields that are numbers in the core stand for in the interface."""
+
 _REASONS, _POLICY_STATUSES = list(routing.ReasonCode), list(routing.PolicyStatus)
 _ACTIONS, _SESSION_REASONS = list(routing.ActionKind), list(routing.SessionReason)
 _FINISHES, _OUTCOMES = list(routing.Finish), list(routing.Outcome)
@@ -199,40 +207,21 @@ def _observed(record: Observation) -> Any:
 
 def _decision(memory: Memory) -> Any:
     record, name = memory.decision, _core.text_of
-    return routing.Decision(
-        status=_STATUSES[record.status],
-        model=name(record.model),
-        fallbacks=[name(span) for span in memory.chain[1 : 1 + record.fallbacks.length]],
-        runner_up=name(record.runner_up),
-        margin=record.margin,
-        task=_TASKS[record.task],
-        task_scores=routing.TaskScores(*record.task_scores),
-        cluster=_CLUSTERS[record.cluster],
-        domain=_DOMAINS[record.domain],
-        domain_score=record.domain_score,
-        code=record.code,
-        difficulty=record.difficulty,
-        recency=record.recency,
-        harm=record.harm,
-        jailbreak=record.jailbreak,
-        pii=record.pii,
-        language=_LANGUAGES[record.language],
-        language_score=record.language_score,
-        script=_SCRIPTS[record.script],
-        confidence=record.confidence,
-        abstained=bool(record.abstained),
-        truncated=bool(record.truncated),
-        user_turns=record.user_turns,
-        input_tokens=record.input_tokens,
-        output_tokens=record.output_tokens,
-        cost=record.cost,
-        ttft_ms=record.ttft_ms,
-        reasons=[
+    fields = {field.name: getattr(record, field.name) for field in record.fields}
+    fields |= {field: labels[fields[field]] for field, labels in _LABELS.items()}
+    fields |= {
+        "model": name(record.model),
+        "fallbacks": [name(span) for span in memory.chain[1 : 1 + record.fallbacks.length]],
+        "runner_up": name(record.runner_up),
+        "task_scores": routing.TaskScores(*record.task_scores),
+        "abstained": bool(record.abstained),
+        "truncated": bool(record.truncated),
+        "reasons": [
             routing.Reason(_REASONS[reason.code], name(reason.model), reason.value)
             for reason in memory.reasons[: record.reasons.length]
         ],
-        dropped=record.dropped,
-    )
+    }
+    return routing.Decision(**fields)
 
 
 def _score_and_adjust(
