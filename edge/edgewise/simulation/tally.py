@@ -10,7 +10,9 @@ from edgewise.simulation.rows import Row
 SERVED, REFUSED, FAILED = "served", "refused", "failed"
 NO_REGION = "unknown"
 
-_ABOUT_THE_CHOICE = frozenset({"best_value", "cluster_chain", "abstained", "session", "target_quality"})
+_ABOUT_THE_CHOICE = frozenset(
+    {"best_value", "cluster_chain", "abstained", "session", "target_quality", "target_saving"}
+)
 
 
 @dataclass(frozen=True)
