@@ -20,7 +20,8 @@ from edgewise.errors import NoFeasibleModelError, RequestError
 from edgewise.router import Router
 from edgewise.server.access import AccessLog
 from edgewise.server.admission import Keys, Rates
-from edgewise.server.asking import AUTO_MODELS, Ask, read_ask
+from edgewise.server.api import Ask
+from edgewise.server.asking import AUTO_MODELS, read_ask
 from edgewise.server.body import parse_json, read_body
 from edgewise.server.conversations import Conversations
 from edgewise.server.errors import HttpError, from_edgewise, from_starlette, internal

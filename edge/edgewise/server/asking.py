@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from edgewise.config import Config
 from edgewise.config_models import CHOOSABLE_OBJECTIVES
 from edgewise.errors import RequestError
 from edgewise.request import Request
+from edgewise.server.api import Ask
+from edgewise.server.chat import Chat
 from edgewise.server.errors import HttpError, bad_request, unknown_model
 
 FIELD = "edgewise"
@@ -37,23 +38,6 @@ _JSON_FORMATS = ("json_object", "json_schema")
 _MOST_CHOICES = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request of a client. `body`: what is passed on. `choices`: how many answers it wants at once."""
-
-    request: Request
-    body: dict[str, Any]
-    streams: bool
-    choices: int
-    wants_usage: bool
-    explain: bool
-
-    @property
-    def wants_logprobs(self) -> bool:
-        """Whether the client asked for log-probabilities itself."""
-        return bool(self.body.get("logprobs"))
-
-
 def read_ask(data: Any, headers: Mapping[str, str], config: Config, tenant: str | None) -> Ask:
     """The ask in a body for chat completions.
 
@@ -77,6 +61,7 @@ def read_ask(data: Any, headers: Mapping[str, str], config: Config, tenant: str 
     }
     explain = fields.pop("explain", False) is True
     return Ask(
+        api=Chat(),
         request=_parse(fields),
         body={key: value for key, value in data.items() if key != FIELD},
         streams=streams,

@@ -1,12 +1,21 @@
 """Chat completions, the API that clients and upstreams speak: what is read from its JSON, and what is written."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from edgewise.config import EndpointConfig
-
-Json = dict[str, Any]
+from edgewise.server.api import (
+    Ask,
+    BrokenOffError,
+    Json,
+    MalformedError,
+    Piece,
+    Reading,
+    Usage,
+    bearer,
+    read_json,
+)
+from edgewise.server.sse import ServerEvent
 
 RESUME_INSTRUCTION = (
     "Your last message broke off. Go on exactly where it stopped, in the same language and format: no greeting, no"
@@ -23,46 +32,6 @@ _FINISHES = {
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _MILLI = 1000
 _BYTES_PER_TOKEN = 4
-
-
-class MalformedError(ValueError):
-    """What an upstream sent is not what the API says."""
-
-
-@dataclass(slots=True)
-class Piece:
-    """One payload chunk of an upstream, or its whole answer: the JSON, and what the monitor reads of it.
-
-    `size`: in bytes, as it came. `finishes`: the finish reason of each choice that ends with it, by index, in the
-    upstream's own words.
-    """
-
-    data: Json
-    size: int
-    text: str
-    tokens: int
-    logprobs: tuple[int, ...]
-    tool: bool
-    finishes: dict[int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an upstream counted; 0 where it did not."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-def read_json(data: str | bytes) -> Json:
-    """The object that an upstream sent. Raises MalformedError."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise MalformedError("not JSON") from None
-    if not isinstance(value, dict):
-        raise MalformedError("not an object")
-    return value
 
 
 def read_piece(data: Json, part: str, size: int) -> Piece | None:
@@ -127,26 +96,81 @@ def read_usage(data: Json) -> Usage:
     return Usage(*(count if isinstance(count, int) and count > 0 else 0 for count in counts))
 
 
-def upstream_body(
-    body: Json, name: str, endpoint: EndpointConfig, *, streams: bool, shown: str = "", shown_tokens: int = 0
-) -> bytes:
-    """What an upstream is sent: the client's body with the upstream's name of the model.
+class ChatReading:
+    """Reads an answer of chat completions; it is complete when each of its choices has a finish reason."""
 
-    `shown`: the beginning of the answer that the client has read, to go on from, of about `shown_tokens`.
-    """
-    data = {**body, "model": endpoint.model or name}
-    if streams:
-        data["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-    if endpoint.logprobs:
-        data["logprobs"] = True
-    if shown:
-        data["messages"] = [*body["messages"], {"role": "assistant", "content": shown}]
-        if endpoint.resume == "ask":
-            data["messages"].append({"role": "user", "content": RESUME_INSTRUCTION})
-        for limit in _LIMITS:
-            if isinstance(body.get(limit), int):
-                data[limit] = max(1, body[limit] - shown_tokens)
-    return json.dumps(data).encode()
+    def __init__(self, choices: int) -> None:
+        self.is_over = False
+        self._choices = choices
+        self._finishes: dict[int, str] = {}
+        self._usage = Usage()
+
+    @property
+    def is_complete(self) -> bool:
+        """As Reading says."""
+        return len(self._finishes) >= self._choices
+
+    def take(self, event: ServerEvent) -> Piece | None:
+        """The payload of a chunk."""
+        if event.data == "[DONE]":
+            self.is_over = True
+            return None
+        return self._take(read_json(event.data), "delta", len(event.data))
+
+    def take_whole(self, body: bytes) -> Piece:
+        """The payload of a completion."""
+        piece = self._take(read_json(body), "message", len(body))
+        if piece is None:
+            raise MalformedError("no choices")
+        return piece
+
+    def _take(self, data: Json, part: str, size: int) -> Piece | None:
+        if "error" in data and "choices" not in data:
+            raise BrokenOffError
+        if isinstance(data.get("usage"), dict):
+            self._usage = read_usage(data)
+        piece = read_piece(data, part, size)
+        if piece is not None:
+            self._finishes.update(piece.finishes)
+        return piece
+
+    def end(self) -> tuple[str, Usage]:
+        """As Reading says: the finish reason of the first choice."""
+        reason = self._finishes[min(self._finishes)] if self._finishes else "stop"
+        return finish_of(reason), self._usage
+
+
+class Chat:
+    """Chat completions."""
+
+    name = "chat"
+    path = "/chat/completions"
+    resumes = True
+
+    def read(self, ask: Ask) -> Reading:
+        """As Api says."""
+        return ChatReading(ask.choices)
+
+    def headers(self, key: str | None, ask: Ask) -> dict[str, str]:
+        """As Api says."""
+        return bearer(key)
+
+    def body(self, ask: Ask, name: str, endpoint: EndpointConfig, shown: str, shown_tokens: int) -> bytes:
+        """As Api says."""
+        body = ask.body
+        data = {**body, "model": endpoint.model or name}
+        if ask.streams:
+            data["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        if endpoint.logprobs:
+            data["logprobs"] = True
+        if shown:
+            data["messages"] = [*body["messages"], {"role": "assistant", "content": shown}]
+            if endpoint.resume == "ask":
+                data["messages"].append({"role": "user", "content": RESUME_INSTRUCTION})
+            for limit in _LIMITS:
+                if isinstance(body.get(limit), int):
+                    data[limit] = max(1, body[limit] - shown_tokens)
+        return json.dumps(data).encode()
 
 
 def usage_json(input_tokens: int, output_tokens: int, counted: Any = None) -> Json:

@@ -13,8 +13,7 @@ from time import perf_counter
 from edgewise.decision import Decision
 from edgewise.errors import NoFeasibleModelError, RequestError
 from edgewise.router import Router
-from edgewise.server.asking import Ask
-from edgewise.server.chat import Json, Piece, upstream_body
+from edgewise.server.api import Ask, Json, Piece
 from edgewise.server.errors import from_edgewise, unanswered
 from edgewise.server.reply import Reply
 from edgewise.server.upstream import Call, Heard, Upstreams, key_of, not_spoken, now_ms, silent_call
@@ -90,6 +89,10 @@ class Exchange:
         while action.kind not in ("finish", "fail"):
             await self._show(action)
             if action.kind == "call":
+                if action.resume and not self._ask.api.resumes:
+                    self._outcome.end = "fail"
+                    await self._reply.fail(unanswered(action.reason), self._headers())
+                    return
                 self._begin_call(action)
             event = self._hear(await self._next(action.deadline_ms))
             action = self._router.advance(event)
@@ -140,25 +143,21 @@ class Exchange:
         self._call = self._make_call(action)
 
     def _make_call(self, action: Action) -> Call:
-        endpoint = self._router.config.models[action.model].endpoint
-        if endpoint is None or "chat" not in endpoint.api:
+        endpoint, ask = self._router.config.models[action.model].endpoint, self._ask
+        if endpoint is None or ask.api.name not in endpoint.api:
             return silent_call(not_spoken())
         try:
             key = key_of(endpoint)
         except KeyError:
             _log.error("%s is not called: the environment has no %s", action.model, endpoint.api_key_env)
             return silent_call(not_spoken())
-        ask, reply = self._ask, self._reply
-        shown, shown_tokens = (reply.shown, reply.shown_pieces) if action.resume else ("", 0)
-        body = upstream_body(
-            ask.body, action.model, endpoint, streams=ask.streams, shown=shown, shown_tokens=shown_tokens
-        )
+        shown, tokens = (self._reply.shown, self._reply.shown_pieces) if action.resume else ("", 0)
         return self._upstreams.call(
-            f"{endpoint.base_url.rstrip('/')}/chat/completions",
-            key,
-            body,
+            endpoint.base_url.rstrip("/") + ask.api.path,
+            ask.api.headers(key, ask),
+            ask.api.body(ask, action.model, endpoint, shown, tokens),
+            ask.api.read(ask),
             streams=ask.streams,
-            choices=ask.choices,
             not_before_ms=action.not_before_ms,
         )
 

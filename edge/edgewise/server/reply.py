@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from edgewise.server.asking import Ask
-from edgewise.server.chat import Json, Piece, finish_of, usage_json
+from edgewise.server.api import Ask, Json, Piece
+from edgewise.server.chat import finish_of, usage_json
 from edgewise.server.errors import HttpError
 from edgewise.session import Action
 

@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 
 from edgewise.config import EndpointConfig
-from edgewise.server.chat import MalformedError, Piece, Usage, finish_of, read_json, read_piece, read_usage
-from edgewise.server.sse import EventReader, EventTooLargeError
+from edgewise.server.api import BrokenOffError, MalformedError, Piece, Reading, read_json
+from edgewise.server.sse import EventReader, EventTooLargeError, ServerEvent
 
 MAX_EVENT_BYTES = 4 * 2**20
 """One event of a stream may be this large: with images in it they are not small."""
@@ -64,18 +64,16 @@ class Upstreams:
         self._ending: set[asyncio.Task[None]] = set()
 
     def call(
-        self, url: str, key: str | None, body: bytes, *, streams: bool, choices: int, not_before_ms: int
+        self, url: str, headers: Mapping[str, str], body: bytes, reading: Reading, *, streams: bool, not_before_ms: int
     ) -> "Call":
         """Begin a call, at the time given; what is heard of it comes out of `Call.next`."""
-        headers = {"content-type": _JSON, "accept": _STREAM if streams else _JSON}
-        if key is not None:
-            headers["authorization"] = f"Bearer {key}"
+        headers = {"content-type": _JSON, "accept": _STREAM if streams else _JSON, **headers}
 
         async def hear(put: Put) -> None:
             if (wait := not_before_ms - now_ms()) > 0:
                 await asyncio.sleep(wait / 1000)
             request = self._client().post(url, data=body, headers=headers, allow_redirects=False)
-            await _hear(request, streams, choices, put)
+            await _hear(request, streams, reading, put)
 
         return Call(hear, self._ending)
 
@@ -152,23 +150,25 @@ def _fault(fault: str) -> Heard:
 
 
 async def _hear(
-    request: AbstractAsyncContextManager[aiohttp.ClientResponse], streams: bool, choices: int, put: Put
+    request: AbstractAsyncContextManager[aiohttp.ClientResponse], streams: bool, reading: Reading, put: Put
 ) -> None:
     """All that a call brings, in order. Its last event is an end, a fault, or headers that refuse."""
     fault = "unreachable"
     try:
         async with request as response:
             fault = "cut"
-            await _hear_response(response, streams, choices, put)
+            await _hear_response(response, streams, reading, put)
     except (MalformedError, UnicodeDecodeError, aiohttp.ClientResponseError, aiohttp.InvalidURL):
         await put(_fault("malformed"))
     except EventTooLargeError:
         await put(_fault("too_large"))
+    except BrokenOffError:
+        await put(_fault("cut"))
     except (aiohttp.ClientError, OSError):
         await put(_fault(fault))
 
 
-async def _hear_response(response: aiohttp.ClientResponse, streams: bool, choices: int, put: Put) -> None:
+async def _hear_response(response: aiohttp.ClientResponse, streams: bool, reading: Reading, put: Put) -> None:
     status = response.status
     if not 200 <= status < 300:
         message = await _read_error(response) if 400 <= status < 500 else ""
@@ -179,70 +179,50 @@ async def _hear_response(response: aiohttp.ClientResponse, streams: bool, choice
     if response.content_type != (_STREAM if streams else _JSON):
         await put(_fault("wrong_type"))
     elif streams:
-        await _hear_stream(response, choices, put)
+        await _hear_stream(response, reading, put)
     else:
-        await _hear_whole(response, put)
+        await _hear_whole(response, reading, put)
 
 
-async def _hear_stream(response: aiohttp.ClientResponse, choices: int, put: Put) -> None:
-    """The chunks of a stream, and its end once every choice has its finish reason and the usage had time to come."""
-    finishes: dict[int, str] = {}
-    usage = Usage()
-
-    def is_complete() -> bool:
-        return len(finishes) >= choices
-
-    async for text in _read_events(response, is_complete):
-        data = read_json(text)
-        if "error" in data and "choices" not in data:
-            await put(_fault("cut"))
-            return
-        usage = read_usage(data) if isinstance(data.get("usage"), dict) else usage
-        piece = read_piece(data, "delta", len(text))
+async def _hear_stream(response: aiohttp.ClientResponse, reading: Reading, put: Put) -> None:
+    """The pieces of a stream, and its end once it is complete and the usage had time to come."""
+    async for event in _read_events(response, reading):
+        piece = reading.take(event)
         if piece is not None:
-            finishes.update(piece.finishes)
             await put(_chunk(piece))
-    await put(_end(finishes, usage) if is_complete() else _fault("cut"))
+    await put(_end(reading) if reading.is_complete else _fault("cut"))
     with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
         async with asyncio.timeout(_AFTER_FINISH_SECONDS):  # what is read to its end keeps its connection
             while await response.content.readany():
                 pass
 
 
-async def _hear_whole(response: aiohttp.ClientResponse, put: Put) -> None:
-    """A whole answer: one chunk, then its end."""
-    body = await _read_body(response, MAX_ANSWER_BYTES)
-    data = read_json(body)
-    if "error" in data and "choices" not in data:
-        await put(_fault("cut"))
-        return
-    piece = read_piece(data, "message", len(body))
-    if piece is None:
-        raise MalformedError("no choices")
-    await put(_chunk(piece))
-    await put(_end(piece.finishes, read_usage(data)))
-
-
-async def _read_events(response: aiohttp.ClientResponse, is_complete: Callable[[], bool]) -> AsyncIterator[str]:
-    """The data of all events up to [DONE]. After the finish reasons neither silence nor a cut is a fault."""
+async def _read_events(response: aiohttp.ClientResponse, reading: Reading) -> AsyncIterator[ServerEvent]:
+    """The events until the answer is over. Once it is complete, neither silence nor a cut is a fault."""
     reader, size = EventReader(MAX_EVENT_BYTES), 0
     while True:
         try:
-            async with asyncio.timeout(_AFTER_FINISH_SECONDS if is_complete() else None):
-                piece = await response.content.readany()
+            async with asyncio.timeout(_AFTER_FINISH_SECONDS if reading.is_complete else None):
+                data = await response.content.readany()
         except (TimeoutError, aiohttp.ClientError, OSError):
-            if is_complete():
+            if reading.is_complete:
                 return
             raise
-        if not piece:
-            return
-        size += len(piece)
+        size += len(data)
         if size > MAX_ANSWER_BYTES:
             raise EventTooLargeError
-        for event in reader.feed(piece):
-            if event.data == "[DONE]":
+        for event in reader.feed(data):
+            yield event
+            if reading.is_over:
                 return
-            yield event.data
+        if not data:
+            return
+
+
+async def _hear_whole(response: aiohttp.ClientResponse, reading: Reading, put: Put) -> None:
+    """A whole answer: one piece, then its end."""
+    await put(_chunk(reading.take_whole(await _read_body(response, MAX_ANSWER_BYTES))))
+    await put(_end(reading))
 
 
 async def _read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -261,13 +241,9 @@ def _chunk(piece: Piece) -> Heard:
     return Heard("chunk", now_ms(), fields, piece)
 
 
-def _end(finishes: Mapping[int, str], usage: Usage) -> Heard:
-    reason = finishes[min(finishes)] if finishes else "stop"
-    fields = {
-        "finish": finish_of(reason),
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-    }
+def _end(reading: Reading) -> Heard:
+    finish, usage = reading.end()
+    fields = {"finish": finish, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
     return Heard("end", now_ms(), fields)
 
 
