@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewise.config import Config, load_config
+from edgewise.core.layout import MAX_SESSIONS
 from edgewise.core.selection import DAY_MS
 from edgewise.errors import RequestError
 from edgewise.router import Router
@@ -87,9 +88,24 @@ class TestTheChain:
         assert report.total.attempts == {("only", "error"): 1, ("only", "ok"): 1}
         assert report.total.ttft == {("unknown", 1 + config.session.backoff_ms + 100): 1}
 
+    def test_a_call_that_is_given_up_is_not_heard_of_again(self):
+        slow = {"noon": {"models": [FIRST], "factor": 30}}
+        report = run(scenario(slowdowns=slow), rows(1))
+        assert report.total.attempts == {(FIRST, "timeout"): 1, (SECOND, "ok"): 1}
+        assert report.total.ttft == {("unknown", 1_000 + 200): 1}
+
+    def test_a_second_attempt_has_luck_of_its_own(self):
+        config = config_of({"only": {}}, health={"trip_failures": 255, "trip_rate": 1})
+        report = run(scenario(models={"only": {"error_rate": 0.5}}), rows(100), config)
+        assert report.total.failed == pytest.approx(100 * 0.5**config.session.attempts, abs=12)
+
+    def test_one_instance_has_room_for_so_many_sessions(self):
+        total = run(scenario(), rows(MAX_SESSIONS + 8, every_ms=0)).total
+        assert (total.served, total.failures) == (MAX_SESSIONS, {"too_many_sessions": 8})
+
     def test_a_long_answer_does_not_stall(self):
-        slow = {name: {**still, "tokens_per_s": 1} for name, still in STILL.items()}
-        report = run(scenario(models=slow), rows(1))
+        config = config_of({FIRST: {}}, monitor={"default": "plain", "levels": {"plain": {"hold_back_tokens": 0}}})
+        report = run(scenario(models={FIRST: {"tokens_per_s": 1}}), rows(1), config)
         assert report.total.attempts == {(FIRST, "ok"): 1}
 
     def test_what_no_model_can_serve_is_refused_and_calls_nobody(self):
@@ -150,6 +166,24 @@ class TestWhatTheRouterLearns:
         assert report.total.models == {FIRST: 120, SECOND: 120}
         assert [(one.what, one.at_ms - NOON) for one in report.changes] == [("price_changed", 120_000)]
         assert report.bins[NOON + 120_000].cost < report.bins[NOON].cost / 100_000
+
+    def test_what_is_under_way_at_a_price_change_counts_afterwards(self):
+        change = {"model": "only", "at": "12:01", "price_in": 1000, "price_out": 1000}
+        config = config_of({"only": {"price_in": 999, "price_out": 999}}, tenants={"acme": {"daily_budget_usd": 0.2}})
+        traffic = [
+            Row.parse(
+                {
+                    "id": f"{at_s}",
+                    "text": "How high?",
+                    "tenant": "acme",
+                    "max_tokens": 100,
+                    "at_ms": NOON + at_s * 1_000,
+                }
+            )
+            for at_s in (59, 120)
+        ]
+        report = run(scenario(models={"only": {"tokens_per_s": 5}}, price_changes={"up": change}), traffic, config)
+        assert report.total.gave_up == {("tenant_budget", "only"): 1}
 
     def test_a_price_change_does_not_forget_what_was_observed(self):
         change = {"model": THIRD, "at": "12:01", "price_in": 2, "price_out": 2}
