@@ -1,6 +1,8 @@
 """The proxy behind `edgewise serve`: an OpenAI-compatible API in front of the models of a `router.toml`.
 
     POST /v1/chat/completions   an answer, of the model that the router chooses; streamed or whole
+    POST /v1/responses          the same for clients of the Responses API, where the model speaks it
+    POST /v1/messages           the same for clients of the Messages API
     POST /v1/route              a request as JSON, its decision as JSON
     GET  /v1/models             the models of the configuration
     GET  /metrics               counters for Prometheus

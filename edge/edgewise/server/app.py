@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,6 +29,7 @@ from edgewise.server.errors import HttpError, from_edgewise, from_starlette, int
 from edgewise.server.exchange import Exchange, Outcome
 from edgewise.server.live import LiveRouter
 from edgewise.server.metrics import CONTENT_TYPE_LATEST, Metrics
+from edgewise.server.relay import Messages, RelayReply, Responses, read_relayed
 from edgewise.server.reply import Reply, StreamReply, WholeReply
 from edgewise.server.upstream import Upstreams
 
@@ -71,6 +73,8 @@ class Endpoints:
         """Which path and method each handler answers."""
         return [
             Route("/v1/chat/completions", _answering(self.chat), methods=["POST"]),
+            Route("/v1/responses", _answering(self.responses), methods=["POST"]),
+            Route("/v1/messages", _answering(self.messages), methods=["POST"]),
             Route("/v1/route", _answering(self.route), methods=["POST"]),
             Route("/v1/models", _answering(self.models), methods=["GET"]),
             Route("/metrics", _answering(self.metrics), methods=["GET"]),
@@ -92,10 +96,21 @@ class Endpoints:
 
     async def chat(self, request: Request) -> Response:
         """An answer of the model that the router chooses, or of the one that the client names."""
+        return await self._answer(request, read_ask)
+
+    async def responses(self, request: Request) -> Response:
+        """The same for clients of the Responses API."""
+        return await self._answer(request, partial(read_relayed, api=Responses()))
+
+    async def messages(self, request: Request) -> Response:
+        """The same for clients of the Messages API."""
+        return await self._answer(request, partial(read_relayed, api=Messages()))
+
+    async def _answer(self, request: Request, read: Callable[..., Ask]) -> Response:
         tenant = self._tenant_of(request)
         data = parse_json(await read_body(request, self.max_body_bytes))
         router = self.live.router
-        ask = read_ask(data, request.headers, router.config, tenant)
+        ask = read(data, request.headers, router.config, tenant)
         self._rates.take(ask.request.tenant, router.config)
         ask = replace(ask, request=self._conversations.recall(ask.request))
 
@@ -160,7 +175,9 @@ class _ExchangeResponse(Response):
                 await send(message)
 
         reply: Reply
-        if self._ask.streams:
+        if not self._ask.api.resumes:
+            reply = RelayReply(self._ask, scope, receive, patient)
+        elif self._ask.streams:
             reply = StreamReply(self._ask, self._router.overlap, scope, receive, patient)
         else:
             reply = WholeReply(self._ask, scope, receive, patient)

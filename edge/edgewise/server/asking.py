@@ -43,32 +43,43 @@ def read_ask(data: Any, headers: Mapping[str, str], config: Config, tenant: str 
 
     `tenant`: whose key it came with; None where no keys are asked for. Raises HttpError naming the field.
     """
-    if not isinstance(data, dict):
-        raise bad_request('write a request as a JSON object such as {"model": "auto", "messages": [...]}')
-    router = read_router_fields(data, headers, config, tenant)
-    streams, choices = _read_flag(data, "stream"), _read_choices(data)
-    options = data.get("stream_options") or {}
+    router, body = ask_fields(data, headers, config, tenant)
+    streams, choices = read_flag(body, "stream"), _read_choices(body)
+    options = body.get("stream_options") or {}
     if not isinstance(options, dict):
         raise bad_request("stream_options: not an object")
+    explain = router.pop("explain", False) is True
     fields = {
-        "messages": data.get("messages"),
-        "max_tokens": data.get("max_completion_tokens") or data.get("max_tokens"),
+        "messages": body.get("messages"),
+        "max_tokens": body.get("max_completion_tokens") or body.get("max_tokens"),
         "stream": streams and choices == 1,
-        "id": uuid.uuid4().hex,
         **router,
-        "needs": sorted({*_list_of(router.get("needs")), *_needs_of(data)}),
-        **_read_model(data.get("model"), config),
     }
-    explain = fields.pop("explain", False) is True
     return Ask(
         api=Chat(),
-        request=_parse(fields),
-        body={key: value for key, value in data.items() if key != FIELD},
+        request=parse_request(fields),
+        body=body,
         streams=streams,
         choices=choices,
         wants_usage=options.get("include_usage") is True,
         explain=explain,
     )
+
+
+def ask_fields(
+    data: Any, headers: Mapping[str, str], config: Config, tenant: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the router is told, whichever API the body belongs to; and the body without what is for the router only."""
+    if not isinstance(data, dict):
+        raise bad_request('write a request as a JSON object such as {"model": "auto", "messages": [...]}')
+    router = read_router_fields(data, headers, config, tenant)
+    fields = {
+        "id": uuid.uuid4().hex,
+        **router,
+        "needs": sorted({*_list_of(router.get("needs")), *_needs_of(data)}),
+        **_read_model(data.get("model"), config),
+    }
+    return fields, {key: value for key, value in data.items() if key != FIELD}
 
 
 def read_router_fields(
@@ -139,7 +150,8 @@ def _list_of(value: Any) -> list[str]:
     return value
 
 
-def _read_flag(data: Mapping[str, Any], name: str) -> bool:
+def read_flag(data: Mapping[str, Any], name: str) -> bool:
+    """A field that is true or false; false without it."""
     value = data.get(name)
     if not isinstance(value, bool | None):
         raise bad_request(f"{name}: neither true nor false")
@@ -155,7 +167,8 @@ def _read_choices(data: Mapping[str, Any]) -> int:
     return value
 
 
-def _parse(fields: Mapping[str, Any]) -> Request:
+def parse_request(fields: Mapping[str, Any]) -> Request:
+    """The request that is decided. Raises HttpError naming the field of the client's body."""
     try:
         return Request.parse(fields)
     except RequestError as error:
