@@ -7,7 +7,7 @@ INTERPRETED = componentize-py $(shell $(BIN)/python -c 'import sys; sys.version_
 SOURCES := $(shell find edge/edgewise/core edge/wit build/edgewise_build -name '*.py' -o -name '*.wit' -o -name '*.mjs') \
            edge/worker/tools/wrap.mjs $(wildcard classifier/model/*)
 
-.PHONY: demo test test-heavy lint setup build bench worker train eval wheel clean
+.PHONY: demo test test-heavy load lint setup build bench bench-proxy worker train eval wheel clean
 
 demo: build
 	$(BIN)/edgewise simulate examples/traffic.jsonl
@@ -19,6 +19,12 @@ test: lint build worker
 
 test-heavy: build worker
 	$(BIN)/pytest -m heavy
+
+load: build
+	$(BIN)/pytest -m heavy -s tests/proxy/test_load.py
+
+bench-proxy: build
+	$(BIN)/python -m edgewise_build.proxy_bench
 
 lint: setup
 	$(BIN)/ruff format --check .
