@@ -217,7 +217,8 @@ def _litellm(upstream: str, folder: Path) -> Iterator[Gateway]:
     (folder / "litellm.yaml").write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML, too
     port = _free_port()
     command = [str(program), "--config", str(folder / "litellm.yaml"), "--port", str(port), "--num_workers", "1"]
-    with _running("LiteLLM", command, port, {"LITELLM_LOG": "ERROR"}) as process:
+    env = {"LITELLM_LOG": "ERROR", "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+    with _running("LiteLLM", command, port, env) as process:
         yield Gateway("LiteLLM proxy, one worker", f"http://127.0.0.1:{port}/v1", process=process)
 
 
