@@ -143,23 +143,10 @@ def _held_targets(rows: list[Row]) -> dict[str, Array]:
 
 def calibrate(rows: list[Row], logits: Array) -> tuple[tuple[int, ...], int]:
     """A temperature for each head towards the least log loss, every source counting alike; the abstention threshold."""
+    # the fold knows fewer sources than the model that ships: half way (on a log scale) to no correction
+    scales = [_best_scale(head, rows, logits) ** 0.5 for head in core.HEADS]
+    temperatures = [round(scale * core.TEMPERATURE_ONE) for scale in scales]
     labels = _held_targets(rows)
-    sources = np.array([row.source for row in rows])
-    temperatures = []
-    for index, head in enumerate(core.HEADS):
-        known = labels[head] >= 0
-        if known.sum() < 50:
-            temperatures.append(core.TEMPERATURE_ONE)
-            continue
-        weight = np.zeros(len(rows))
-        for source in set(sources[known]):
-            chosen = known & (sources == source)
-            weight[chosen] = 1 / max(100, chosen.sum())
-        best = (np.inf, 1.0)
-        for scale in np.geomspace(0.3, 2.5, 60):
-            best = min(best, (_log_loss(head, index, labels[head], logits * scale, weight), float(scale)))
-        # the fold knows fewer sources than the model that ships: half way (on a log scale) to no correction
-        temperatures.append(round(best[1] ** 0.5 * core.TEMPERATURE_ONE))
     known = labels["task"] >= 0
     z = logits[known, :TASK_COUNT] * temperatures[0] / core.TEMPERATURE_ONE
     probability = np.exp(z - z.max(1, keepdims=True))
@@ -167,6 +154,22 @@ def calibrate(rows: list[Row], logits: Array) -> tuple[tuple[int, ...], int]:
     right = (probability.argmax(1) == labels["task"][known]).astype(float)
     _, threshold = metrics.coverage_at(probability.max(1), right, ABSTAIN_PRECISION)
     return tuple(temperatures), round(min(threshold, 0.6) * SCORE_ONE)
+
+
+def _best_scale(head: str, rows: list[Row], logits: Array) -> float:
+    """What to multiply a head's logits by for the least log loss, every source counting alike; 1 with few labels."""
+    labels = _held_targets(rows)[head]
+    sources = np.array([row.source for row in rows])
+    known = labels >= 0
+    if known.sum() < 50:
+        return 1.0
+    weight = np.zeros(len(rows))
+    for source in set(sources[known]):
+        chosen = known & (sources == source)
+        weight[chosen] = 1 / max(100, chosen.sum())
+    index = core.HEADS.index(head)
+    losses = [(_log_loss(head, index, labels, logits * scale, weight), scale) for scale in np.geomspace(0.3, 2.5, 60)]
+    return float(min(losses)[1])
 
 
 def _log_loss(head: str, index: int, labels: Array, logits: Array, weight: Array) -> float:
@@ -239,17 +242,23 @@ def train(
     temperatures: tuple[int, ...] = (core.TEMPERATURE_ONE,) * len(core.HEADS)
     abstain_below, held_out = 0, {}
     held = np.array([row.source in HELD_OUT for row in rows])
+    validation = load_sets(data, "val")
     if calibration and held.any():
         say("the calibration fold, without the held-out sources")
         goal = targets(_forget(rows, held))
         network, marks = fit_network(rows, hashed, goal, np.nonzero(~held)[0], versions, how, say)
-        unseen = [row for row, h in zip(rows, held, strict=True) if h] + load_sets(data, "val")
+        unseen = [row for row, h in zip(rows, held, strict=True) if h] + validation
         batches = Batches(prepare(Reader().read_many([row.messages for row in unseen]), marks))
         logits = batches.logits(network)
         temperatures, abstain_below = calibrate(unseen, logits)
         held_out = held_out_accuracy(unseen, logits)
         say(f"held-out sources: {held_out}; temperatures {temperatures}; abstain below {abstain_below}")
     network, marks = fit_network(rows, hashed, targets(rows), np.arange(len(rows)), versions, how, say)
+    if calibration and validation:
+        # the task alone has labels in several validation sources, so its temperature can be of the model that ships
+        batches = Batches(prepare(Reader().read_many([row.messages for row in validation]), marks))
+        scale = _best_scale("task", validation, batches.logits(network))
+        temperatures = (round(scale * core.TEMPERATURE_ONE), *temperatures[1:])
     out.mkdir(parents=True, exist_ok=True)
     model = out / "edgewise.onnx"
     onnx.save(to_onnx(network.integers(marks, temperatures, abstain_below)), model)
