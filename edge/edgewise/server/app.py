@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -31,6 +31,7 @@ from edgewise.server.live import LiveRouter
 from edgewise.server.metrics import CONTENT_TYPE_LATEST, Metrics
 from edgewise.server.relay import Messages, RelayReply, Responses, read_relayed
 from edgewise.server.reply import Reply, StreamReply, WholeReply
+from edgewise.server.tracing import record
 from edgewise.server.upstream import Upstreams
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -116,11 +117,12 @@ class Endpoints:
 
         def begin(reply: Reply) -> Exchange:
             self._metrics.under_way.inc()
-            return Exchange(router, ask, reply, self._upstreams, self._report)
+            return Exchange(router, ask, reply, self._upstreams, partial(self._report, headers=request.headers))
 
         return _ExchangeResponse(begin, router, ask)
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome, headers: Mapping[str, str]) -> None:
+        record(outcome, headers)
         self._metrics.under_way.dec()
         self._metrics.count(outcome)
         if outcome.end == "finish":

@@ -25,12 +25,21 @@ MAX_HELD_BYTES = 8 * 2**20
 _log = logging.getLogger("edgewise.server")
 
 
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    """A model that was called, why (one of SESSION_REASONS), and when (Unix time)."""
+
+    model: str
+    reason: str
+    at_ms: int
+
+
 @dataclass
 class Outcome:
     """How an exchange went, for those who count and remember.
 
-    `end`: "finish", "fail" or "gone". `calls`: each model that was called, and why. `first_s`: seconds until the client
-    read something, None where it never did.
+    `end`: "finish", "fail" or "gone". `observed`: each model whose call ended, and how. `first_s`: seconds until the
+    client read something, None where it never did.
     """
 
     ask: Ask
@@ -38,8 +47,10 @@ class Outcome:
     end: str = "gone"
     reason: str = ""
     model: str = ""
-    calls: list[tuple[str, str]] = field(default_factory=list)
+    finish: str = ""
+    calls: list[CallMade] = field(default_factory=list)
     observed: list[tuple[str, str]] = field(default_factory=list)
+    started_ms: int = field(default_factory=now_ms)
     decision_s: float = 0.0
     first_s: float | None = None
     total_s: float = 0.0
@@ -138,7 +149,7 @@ class Exchange:
         self._held.clear()
         self._held_bytes = self._taken = 0
         self._outcome.model = action.model
-        self._outcome.calls.append((action.model, action.reason))
+        self._outcome.calls.append(CallMade(action.model, action.reason, now_ms()))
         self._reply.begin_call(action.model, action.resume)
         self._call = self._make_call(action)
 
@@ -173,6 +184,7 @@ class Exchange:
         if action.kind == "fail":
             await self._reply.fail(unanswered(action.reason, self._refusal), self._headers())
             return
+        outcome.finish = action.finish
         outcome.input_tokens, outcome.output_tokens = action.input_tokens, action.output_tokens
         if action.reason == "answered":
             self._call = None  # it ends by itself, and its connection can be used again
@@ -182,7 +194,7 @@ class Exchange:
 
     def _explain(self) -> Json:
         assert self._outcome.decision is not None
-        calls = [{"model": model, "reason": reason} for model, reason in self._outcome.calls]
+        calls = [{"model": call.model, "reason": call.reason} for call in self._outcome.calls]
         return {**self._router.to_json(self._ask.request, self._outcome.decision), "calls": calls}
 
     def _headers(self) -> dict[str, str]:

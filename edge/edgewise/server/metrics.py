@@ -37,8 +37,8 @@ class Metrics:
     def count(self, outcome: Outcome) -> None:
         """Take in how an exchange went."""
         self._requests.labels(outcome.model, outcome.end, outcome.reason).inc()
-        for _, reason in outcome.calls[1:]:
-            self._switches.labels(reason).inc()
+        for call in outcome.calls[1:]:
+            self._switches.labels(call.reason).inc()
         for model, how in outcome.observed:
             self._calls.labels(model, how).inc()
         self._tokens.labels(outcome.model, "input").inc(outcome.input_tokens)
