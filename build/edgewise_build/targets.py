@@ -5,7 +5,6 @@ from pathlib import Path
 
 from edgewise.bench import BUILDS, gzip_size
 from edgewise.config import load_config
-from edgewise.packing import pack_policy
 from edgewise_build import aot, componentize, py2wasm
 from edgewise_build.checkout import COMPONENT, WORKER, require_checkout
 from edgewise_build.errors import BuildError
@@ -34,7 +33,7 @@ def build_target(target: str, output: Path | None = None, backend: str = "aot", 
         return Built(path, len(data), gzip_size(data))
     if backend != "aot":
         raise BuildError(f"--target {target} carries the aot build; --backend {backend} makes a component only")
-    made = bundle(COMPONENT, pack_policy(load_config()), output or WORKER / "dist")
+    made = bundle(COMPONENT, load_config(), output or WORKER / "dist")
     return Built(made.folder, made.upload_bytes, made.upload_gzip_bytes)
 
 

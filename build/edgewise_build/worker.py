@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewise import __version__
+from edgewise.config import Config
 from edgewise.core.labels import CLUSTERS, NEEDS
 from edgewise.core.language import LANGUAGES
+from edgewise.deploy.proxy_table import proxy_table
 from edgewise.engine import model_version
-from edgewise.packing import text_at, unpack_policy
+from edgewise.packing import pack_policy, text_at, unpack_policy
 from edgewise.reasons import TEMPLATES
 from edgewise_build.checkout import ROOT, WORKER
 from edgewise_build.errors import BuildError
@@ -44,21 +46,32 @@ class WorkerBundle:
     upload_gzip_bytes: int
 
 
-def bundle(component: Path, policy: bytes, out: Path) -> WorkerBundle:
-    """Bundle the Worker with a component and a policy blob into the folder `out`.
+def bundle(component: Path, config: Config, out: Path) -> WorkerBundle:
+    """Bundle the Worker with a component and a configuration into the folder `out`.
 
     Raises BuildError where Node.js or its packages are missing, or a tool fails.
     """
-    generate(component, policy)
+    generate(component, config)
     return bundle_entry(ENTRY, out)
 
 
-def generate(component: Path, policy: bytes) -> None:
+def reconfigured(made: WorkerBundle, config: Config, out: Path) -> Path:
+    """A copy of a bundle with another configuration, in the folder `out`; gives the folder."""
+    shutil.copytree(made.folder, out, dirs_exist_ok=True)
+    (policy,), (proxy,) = out.glob("*-policy.bin"), out.glob("*-proxy.txt")
+    policy.write_bytes(pack_policy(config))
+    proxy.write_text(json.dumps(proxy_table(config)), encoding="utf-8")
+    return out
+
+
+def generate(component: Path, config: Config) -> None:
     """Write into `edge/worker/generated/` what the TypeScript imports. Raises BuildError."""
     if not component.exists():
         raise BuildError(f"{component.name} has not been built: run `edgewise build`")
     run_tool("transpile.mjs", component.absolute(), GENERATED)
+    policy = pack_policy(config)
     (GENERATED / "policy.bin").write_bytes(policy)
+    _write_json("proxy.txt", proxy_table(config))
     _write_json("phrases.json", phrases())
     _write_json("about.json", about(component, "aot"))
     _make_site(policy)
@@ -97,7 +110,7 @@ def bundle_scripts(folder: Path, *entries: str) -> None:
 
 def bundle_entry(entry: Path, out: Path) -> WorkerBundle:
     """Bundle one entry file as `wrangler deploy --dry-run` does. Raises BuildError."""
-    for stale in [*out.glob("*-router.core.wasm"), *out.glob("*-policy.bin")]:
+    for stale in [*out.glob("*-router.core.wasm"), *out.glob("*-policy.bin"), *out.glob("*-proxy.txt")]:
         stale.unlink()
     output = run_wrangler("deploy", entry, "--dry-run", "--outdir", out.absolute())
     total = _UPLOAD.search(output)

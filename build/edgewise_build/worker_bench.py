@@ -36,14 +36,16 @@ def bench(backend: str, tokens: list[int], n: int, progress: Callable[[], None] 
     `gzip_bytes` is the whole Worker upload of the aot build, and the component of the other, which no Worker carries.
     Raises BuildError where Node.js or its packages are missing, EngineError when the Worker does not start.
     """
-    data, policy = built_bytes(backend), pack_policy(load_config())
+    data, config = built_bytes(backend), load_config()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if backend == "aot":
-            size = bundle(BUILDS[backend], policy, folder / "worker").upload_gzip_bytes
+            size = bundle(BUILDS[backend], config, folder / "worker").upload_gzip_bytes
         else:
             size = gzip_size(data)
-        with WorkerdEngine(bundle_doors(BUILDS[backend], policy, backend, folder / "bench"), backend) as engine:
+        with WorkerdEngine(
+            bundle_doors(BUILDS[backend], pack_policy(config), backend, folder / "bench"), backend
+        ) as engine:
             starts = STARTS if backend == "aot" else SLOW_STARTS
             cold_ms = round(percentile(start_times_ms(engine, starts), 0.5), 3)
             for count in tokens:

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -35,28 +35,32 @@ _ANSWER_SECONDS = 600
 _STOP_SECONDS = 5
 _LINES_PER_REQUEST = 500
 _ENTRY = "entry.js"
-_KINDS = {".js": "esModule", ".wasm": "wasm", ".bin": "data"}
+_KINDS = {".js": "esModule", ".wasm": "wasm", ".bin": "data", ".txt": "text"}
 
 
 class Workerd(AbstractContextManager["Workerd"]):
-    """A workerd process that serves a bundle folder on a free port of the loopback interface, until it is closed.
+    """A workerd process that serves a bundle folder on free ports of the loopback interface, until it is closed.
+
+    `secrets` are bound by their names. With several `isolates`, each has a port of its own, and they share what they
+    observe through the bundle's Durable Object; `port` is that of the first.
 
     Raises BuildError where Node.js or its packages are missing, EngineError when the Worker does not start.
     """
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, bundle: Path, secrets: Mapping[str, str] | None = None, isolates: int = 1) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         config = bundle / "workerd.capnp"
-        config.write_text(_config(bundle), encoding="utf-8")
+        config.write_text(_config(bundle, secrets or {}, isolates), encoding="utf-8")
         reading, writing = os.pipe()
         command = [workerd_binary(), "serve", f"--control-fd={writing}", str(config)]
         self._process = subprocess.Popen(command, pass_fds=[writing], stdout=self._log, stderr=self._log)
         os.close(writing)
         with os.fdopen(reading) as control:
-            event = control.readline()
-        if not event:
+            events = [control.readline() for _ in range(isolates)]
+        if not all(events):
             raise EngineError(f"workerd did not start: {self.close()}")
-        self.port: int = json.loads(event)["port"]
+        self.ports = [int(json.loads(event)["port"]) for event in events]
+        self.port = self.ports[0]
         self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_SECONDS)
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
@@ -111,18 +115,55 @@ def workerd_binary() -> str:
     return run.stdout.strip()
 
 
-def _config(bundle: Path) -> str:
+def _config(bundle: Path, secrets: Mapping[str, str], isolates: int) -> str:
     """workerd's configuration for the files of a bundle, its entry first: `entry.js`, or else the only script."""
     names = [path.name for path in bundle.iterdir() if path.suffix in _KINDS]
     files = sorted(names, key=lambda name: (name != _ENTRY, not name.endswith(".js"), name))
-    modules = ", ".join(_module(name) for name in files)
+    bindings = [f"(name = {json.dumps(name)}, text = {json.dumps(value)})" for name, value in secrets.items()]
+    table = _TABLE if isolates > 1 else ""
+    if table:
+        bindings.append(
+            '(name = "LATENCY_TABLE", durableObjectNamespace = (className = "LatencyTable", serviceName = "worker0"))'
+        )
+    services = "".join(f'    (name = "worker{number}", worker = .worker{number}),\n' for number in range(isolates))
+    sockets = "".join(
+        f'    (name = "http{number}", address = "127.0.0.1:0", http = (), service = "worker{number}"),\n'
+        for number in range(isolates)
+    )
+    workers = "".join(
+        _WORKER.format(
+            number=number,
+            date=COMPATIBILITY_DATE,
+            modules=", ".join(map(_module, files)),
+            bindings=", ".join(bindings),
+            table=table if number == 0 else "",
+        )
+        for number in range(isolates)
+    )
     return f"""\
 using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  services = [(name = "worker", worker = (compatibilityDate = "{COMPATIBILITY_DATE}", modules = [{modules}]))],
-  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")],
+  services = [
+{services}    (name = "network", network = (allow = ["public", "private"])),
+  ],
+  sockets = [
+{sockets}  ],
+);
+{workers}"""
+
+
+_WORKER = """\
+const worker{number} :Workerd.Worker = (
+  compatibilityDate = "{date}",
+  modules = [{modules}],
+  bindings = [{bindings}],
+  globalOutbound = "network",{table}
 );
 """
+
+_TABLE = """
+  durableObjectNamespaces = [(className = "LatencyTable", uniqueKey = "table")],
+  durableObjectStorage = (inMemory = void),"""
 
 
 def _module(name: str) -> str:

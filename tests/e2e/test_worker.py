@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edgewise.config import load_config
 from edgewise.errors import EngineError, RequestError
 from edgewise.percentiles import percentile
 from edgewise.request import Request
@@ -108,7 +109,7 @@ def test_bad_requests_get_the_python_hosts_message(worker: Workerd, request_data
 def test_what_is_not_json_says_where(worker: Workerd, body: bytes, message: str) -> None:
     assert post(worker, body) == (
         400,
-        {"error": {"message": message, "type": "invalid_request_error", "param": None}},
+        {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}},
     )
 
 
@@ -151,7 +152,7 @@ def test_the_shipped_worker_has_no_test_doors(worker: Workerd, door: str) -> Non
 def test_upload_size(worker_bundle: WorkerBundle) -> None:
     assert worker_bundle.upload_gzip_bytes <= UPLOAD_BUDGET
     assert sum(worker_bundle.gzip_bytes.values()) <= UPLOAD_BUDGET
-    assert {Path(name).suffix for name in worker_bundle.gzip_bytes} == {".js", ".wasm", ".bin"}
+    assert {Path(name).suffix for name in worker_bundle.gzip_bytes} == {".js", ".wasm", ".bin", ".txt"}
 
 
 def test_start_and_memory(workerd_engine: WorkerdEngine) -> None:
@@ -176,7 +177,7 @@ class TestMissingTools:
 
     def test_no_component(self, tmp_path: Path) -> None:
         with pytest.raises(BuildError, match=r"^edgewise\.wasm has not been built: run `edgewise build`$"):
-            bundling.bundle(tmp_path / "edgewise.wasm", b"", tmp_path / "out")
+            bundling.bundle(tmp_path / "edgewise.wasm", load_config(), tmp_path / "out")
 
     def test_no_node(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -196,7 +197,7 @@ class TestMissingTools:
         component.write_bytes(b"")
         monkeypatch.setattr(node, "WORKER", tmp_path)
         with pytest.raises(BuildError, match=r"the Node packages are not installed: run `make setup`, or `npm ci`"):
-            bundling.bundle(component, b"", tmp_path / "out")
+            bundling.bundle(component, load_config(), tmp_path / "out")
 
     def test_wrangler_explains(self, tmp_path: Path, worker_bundle: WorkerBundle) -> None:
         with pytest.raises(BuildError, match=r"^wrangler deploy: .*entry-point"):

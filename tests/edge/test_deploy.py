@@ -12,12 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgewise.cli import main
-from edgewise.config import load_config
+from edgewise.config import Config, load_config
 from edgewise.deploy import FREE, PAID, FlyApp, Upload, cloudflare
 from edgewise.deploy.context import BuildContext
 from edgewise.deploy.dockerfile import command_of, parse_dockerfile
 from edgewise.errors import EdgewiseError
-from edgewise.packing import pack_policy
 from edgewise_build import worker as bundling
 from edgewise_build.errors import BuildError
 from edgewise_build.worker import WorkerBundle
@@ -295,7 +294,7 @@ def test_a_missing_flyctl_is_one_line(app: Path, monkeypatch: pytest.MonkeyPatch
     assert "flyctl is not on the PATH: install it" in result.output
 
 
-def upload_of(gzip_bytes: int) -> Callable[[bytes], Upload]:
+def upload_of(gzip_bytes: int) -> Callable[[Config], Upload]:
     return lambda _: Upload(Path("dist"), 2 * gzip_bytes, gzip_bytes, start_ms=100.0, answer_ms=0.5)
 
 
@@ -340,7 +339,7 @@ def test_what_is_printed_about_an_upload(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_errors_of_the_build_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: bytes) -> Upload:
+    def fail(_: Config) -> Upload:
         raise BuildError("node is not on the PATH: install Node.js 20 or newer")
 
     monkeypatch.setattr("edgewise.cli.deploy.bundle_upload", fail)
@@ -356,14 +355,14 @@ def test_a_bad_configuration_is_not_bundled(tmp_path: Path) -> None:
 def test_the_real_upload(worker_bundle: WorkerBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
 
-    def bundle(component: Path, policy: bytes, out: Path) -> WorkerBundle:
-        given.extend((component, policy))
+    def bundle(component: Path, config: Config, out: Path) -> WorkerBundle:
+        given.extend((component, config))
         return worker_bundle
 
     monkeypatch.setattr(bundling, "bundle", bundle)
-    policy = pack_policy(load_config())
-    upload = cloudflare.bundle_upload(policy)
-    assert given[1] == policy
+    config = load_config()
+    upload = cloudflare.bundle_upload(config)
+    assert given[1] == config
     assert upload.gzip_bytes == worker_bundle.upload_gzip_bytes
     assert upload.fits(FREE)
     assert upload.answer_ms > 0

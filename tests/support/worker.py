@@ -27,7 +27,7 @@ def worker_bundle(tmp_path_factory: pytest.TempPathFactory) -> WorkerBundle:
     if not COMPONENT.exists():
         pytest.skip("the component has not been built: run `make build`")
     require_workerd()
-    return bundle(COMPONENT, pack_policy(load_config()), tmp_path_factory.mktemp("worker"))
+    return bundle(COMPONENT, load_config(), tmp_path_factory.mktemp("worker"))
 
 
 @pytest.fixture(scope="session")

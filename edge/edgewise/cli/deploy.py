@@ -11,7 +11,6 @@ from edgewise.config import load_config
 from edgewise.deploy import FREE, PAID, PLANS, FlyApp, Upload
 from edgewise.deploy.cloudflare import CPU_MS, STARTUP_MS, bundle_upload, ship
 from edgewise.errors import EdgewiseError
-from edgewise.packing import pack_policy
 
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Check everything and say what would be run; ship nothing.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
@@ -57,14 +56,14 @@ def fly(dry_run: bool, directory: Path, as_json: bool) -> None:
 @_JSON
 def cloudflare(dry_run: bool, config: Path | None, plan_name: str, as_json: bool) -> None:
     """Bundle the Worker, check the upload against the plan's limit, and run wrangler deploy."""
-    policy = pack_policy(load_config(config))
+    loaded = load_config(config)
     try:
         from edgewise_build.errors import BuildError
     except ImportError as error:
         raise EdgewiseError(f"the Worker is bundled in a checkout of edgewise ({error.name} is missing)") from None
     plan = next(one for one in PLANS if one.name == plan_name)
     try:
-        upload = bundle_upload(policy)
+        upload = bundle_upload(loaded)
         _show(upload, upload.fits(plan), as_json)
         if not upload.fits(plan):
             sys.exit(1)

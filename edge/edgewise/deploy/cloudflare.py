@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgewise.config import Config
+
 STARTUP_MS = 1000
 """How long a Worker may take to start, on every plan."""
 
@@ -49,13 +51,16 @@ class Upload:
         return self.gzip_bytes <= plan.gzip_bytes
 
 
-def bundle_upload(policy: bytes) -> Upload:
-    """Bundle the Worker with a policy as wrangler uploads it, and run it. Raises BuildError where a tool is missing."""
+def bundle_upload(config: Config) -> Upload:
+    """Bundle the Worker with a configuration as wrangler uploads it, and run it.
+
+    Raises BuildError where a tool is missing.
+    """
     from edgewise_build.checkout import COMPONENT, WORKER, require_checkout
     from edgewise_build.worker import bundle
 
     require_checkout()
-    made = bundle(COMPONENT, policy, WORKER / "dist")
+    made = bundle(COMPONENT, config, WORKER / "dist")
     start_ms, answer_ms = _time(made.folder)
     return Upload(made.folder, made.upload_bytes, made.upload_gzip_bytes, start_ms, answer_ms)
 

@@ -2,9 +2,9 @@
 
 import { Engine } from "../src/engine.ts";
 import { HttpError } from "../src/errors.ts";
-import { type Host, route } from "../src/http.ts";
 import { parseJson } from "../src/json.ts";
 import { readRequest } from "../src/request.ts";
+import { type Decider, route } from "../src/route.ts";
 import { loadParts } from "./load.ts";
 import type { Answer, Question } from "./messages.ts";
 
@@ -16,7 +16,7 @@ const parts = await loadParts(new URL(".", import.meta.url));
 const started = performance.now();
 const engine = new Engine(parts.instantiate, parts.core, parts.policy);
 const startMs = performance.now() - started;
-const host: Host = { engine, phrases: parts.phrases, about: parts.about, runtime: "browser" };
+const decider: Decider = { engine, phrases: parts.phrases, about: parts.about, runtime: "browser" };
 
 post({ kind: "ready", startMs, version: parts.about.version, needs: parts.phrases.needs });
 addEventListener("message", async ({ data }: MessageEvent<Question>) => post(await answer(data)));
@@ -27,9 +27,7 @@ function post(message: Answer): void {
 
 async function answer({ id, request }: Question): Promise<Answer> {
   try {
-    const response = route(request, host);
-    const body = await response.json();
-    if (!response.ok) return { kind: "error", id, message: body.error.message };
+    const body = await route(parseJson(request), decider).json();
     return { kind: "decision", id, decision: body, ...measure(request) };
   } catch (error) {
     const message = error instanceof HttpError ? error.message : `the router failed: ${String(error)}`;

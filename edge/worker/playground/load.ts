@@ -2,7 +2,7 @@
 
 import { instantiate } from "../generated/router.js";
 import type { Phrases } from "../src/decision.ts";
-import type { About, Parts } from "../src/http.ts";
+import type { About, Parts } from "../src/route.ts";
 
 /** Fetches and compiles. Throws where a file is missing. */
 export async function loadParts(folder: URL): Promise<Parts> {

@@ -10,12 +10,17 @@ declare module "*.bin" {
   export default bytes;
 }
 
+declare module "*.txt" {
+  const text: string;
+  export default text;
+}
+
 declare module "*/generated/phrases.json" {
   const phrases: import("./decision.ts").Phrases;
   export default phrases;
 }
 
 declare module "*/generated/about.json" {
-  const about: import("./http.ts").About;
+  const about: import("./route.ts").About;
   export default about;
 }

@@ -26,7 +26,7 @@ export function decisionJson(decision: Decision, phrases: Phrases): object {
     abstained: decision.abstained,
     truncated: decision.truncated,
     tokens: { input: decision.inputTokens, output: decision.outputTokens },
-    cost_usd: Number(toFixedHalfEven(dollars(decision.cost), 9)),
+    cost_usd: Number(dollarsText(decision.cost, 9)),
     ttft_ms: decision.ttftMs,
     reasons: decision.reasons.map((reason) => ({
       code: snake(reason.code),
@@ -71,7 +71,7 @@ export function sentence(reason: Reason, phrases: Phrases): string {
     model: () => reason.model,
     value: () => String(value),
     score: () => toFixedHalfEven(number / SCORE_ONE, 2),
-    dollars: () => `$${toFixedHalfEven(dollars(value), 6)}`,
+    dollars: () => `$${dollarsText(value, 6)}`,
     cluster: () => phrases.clusters[number],
     language: () => phrases.languages[number],
     needs: () => phrases.needs.filter((_, bit) => (value >> BigInt(bit)) & 1n).join(", "),
@@ -93,6 +93,7 @@ function score(value: number): number {
   return value / SCORE_ONE;
 }
 
-function dollars(picodollars: bigint): number {
-  return Number(picodollars) / PICODOLLARS_PER_DOLLAR;
+/** Picodollars as dollars with so many decimals. */
+export function dollarsText(picodollars: bigint, digits: number): string {
+  return toFixedHalfEven(Number(picodollars) / PICODOLLARS_PER_DOLLAR, digits);
 }

@@ -1,138 +1,122 @@
 /** The HTTP interface: what a Request gets for an answer. Nothing here decides about models. */
 
-import { type Phrases, decisionJson, droppedModels } from "./decision.ts";
-import type { Decision, Engine, Instantiate } from "./engine.ts";
-import { HttpError, RequestError, errorResponse } from "./errors.ts";
-import { parseJson } from "./json.ts";
-import type { LivePolicy } from "./policy.ts";
-import { readRequest } from "./request.ts";
+import { KEYS_SECRET, type Rates, tenantOf } from "./admission.ts";
+import { AUTO_MODELS, type Ask, readAsk } from "./asking.ts";
+import { readJsonBody } from "./body.ts";
+import { isObject } from "./chat.ts";
+import type { Conversations } from "./conversations.ts";
+import type { Observation } from "./engine.ts";
+import { HttpError, internal } from "./errors.ts";
+import { Exchange, type Surroundings } from "./exchange.ts";
+import type { PolicyState } from "./policy.ts";
+import type { ProxyTable } from "./proxy.ts";
+import { StreamReply, WholeReply } from "./reply.ts";
+import { type Decider, describe, describeDecision, requireModel, route } from "./route.ts";
 
-/** Bodies may be this large. A Worker has 128 MB, and a body stands in it as bytes, as text and in linear memory. */
-export const MAX_BODY_BYTES = 16 * 1024 * 1024;
-
-/** What the bundle was built from. */
-export interface About {
-  readonly version: string;
-  readonly model_version: string;
-  readonly backend: string;
+/** The Worker, as one request finds it. */
+export interface Host extends Decider {
+  readonly proxy: ProxyTable;
+  /** The Worker's secrets, by name. */
+  readonly secrets: Readonly<Record<string, unknown>>;
+  readonly rates: Rates;
+  readonly conversations: Conversations;
+  /** Which policy decides; absent where nothing may replace it. */
+  policyState?(): Promise<PolicyState>;
+  /** Takes what was observed of calls to those who share it. */
+  share(observations: readonly Observation[]): void;
+  /** Keeps the Worker alive until some work is done, the answer sent or not. */
+  later(work: Promise<unknown>): void;
 }
 
-/** The built router, however a runtime came by it. */
-export interface Parts {
-  readonly instantiate: Instantiate;
-  readonly core: WebAssembly.Module;
-  readonly policy: Uint8Array;
-  readonly phrases: Phrases;
-  readonly about: About;
+type Answer = (request: Request, host: Host) => Response | Promise<Response>;
+
+interface Place {
+  readonly methods: readonly string[];
+  readonly answer: Answer;
 }
 
-export interface Host {
-  readonly engine: Engine;
-  readonly phrases: Phrases;
-  readonly about: About;
-  /** The name of what runs the core here. */
-  readonly runtime: string;
-  /** What may replace the policy; absent where nothing does. */
-  readonly livePolicy?: LivePolicy;
-}
+const PLACES: Readonly<Record<string, Place>> = {
+  "/v1/chat/completions": { methods: ["POST"], answer: chat },
+  "/v1/route": { methods: ["POST"], answer: decide },
+  "/v1/models": { methods: ["GET"], answer: models },
+  "/healthz": { methods: ["GET", "HEAD"], answer: health },
+};
 
 /** Answers one request. Never throws: what goes wrong becomes a JSON error. */
 export async function handle(request: Request, host: Host): Promise<Response> {
   try {
     const { pathname } = new URL(request.url);
-    switch (pathname) {
-      case "/v1/route":
-        requireMethod(request, ["POST"]);
-        return route(await readBody(request), host);
-      case "/healthz":
-        requireMethod(request, ["GET", "HEAD"]);
-        return await health(host);
-      default:
-        throw new HttpError(404, "not_found_error", `there is no ${pathname}; ask POST /v1/route or GET /healthz`);
-    }
+    const place = Object.hasOwn(PLACES, pathname) ? PLACES[pathname] : undefined;
+    if (place === undefined) throw notFound(pathname);
+    if (!place.methods.includes(request.method)) throw wrongMethod(request.method, pathname, place.methods);
+    return await place.answer(request, host);
   } catch (error) {
-    return explain(error);
+    if (error instanceof HttpError) return error.toResponse();
+    console.error(error);
+    return internal().toResponse();
   }
 }
 
-/** The answer to the JSON text of one request. Throws HttpError. */
-export function route(body: string, host: Host): Response {
-  const request = readRequest(parseJson(body));
-  const decision = host.engine.decide(request);
-  if (decision.status === "no-feasible-model") return noFeasibleModel(decision, host.phrases);
-  if (decision.status === "empty-request") throw new RequestError("empty; give at least one message", "messages");
-  if (decision.status !== "ok") throw new Error(`the core gave no decision: ${decision.status}`);
-  return Response.json({ id: request.id, ...decisionJson(decision, host.phrases), edgewise: describe(host) });
+/** An answer of the model that the router chooses, or of the one that the client names. */
+async function chat(request: Request, host: Host): Promise<Response> {
+  const tenant = await tenantOf(request.headers, host.proxy, host.secrets[KEYS_SECRET]);
+  const read = readAsk(await readJsonBody(request), request.headers, host.proxy, tenant);
+  host.rates.take(read.request.tenant, host.proxy);
+  const ask = { ...read, request: host.conversations.recall(read.request) };
+  const { decision, session } = host.engine.open(ask.request);
+  requireModel(decision, host.phrases);
+  const leave = (): void => exchange.leave();
+  const overlap = host.engine.overlap.bind(host.engine);
+  const reply = ask.streams ? new StreamReply(ask, overlap, leave) : new WholeReply(ask);
+  const exchange = new Exchange(ask, decision, session, reply, surroundingsOf(ask, host));
+  request.signal.addEventListener("abort", leave);
+  host.later(exchange.run());
+  return reply.response;
+}
+
+function surroundingsOf(ask: Ask, host: Host): Surroundings {
+  const { proxy, secrets } = host;
+  return {
+    proxy,
+    secrets,
+    share: (observations) => host.share(observations),
+    describe: (decision, id) => describeDecision(decision, id, host),
+    remember: (model, tokens) => host.conversations.remember(ask.request, model, tokens),
+  };
+}
+
+/** The decision on the request in the body. */
+async function decide(request: Request, host: Host): Promise<Response> {
+  const tenant = await tenantOf(request.headers, host.proxy, host.secrets[KEYS_SECRET]);
+  const data = await readJsonBody(request);
+  return route(tenant !== undefined && isObject(data) ? { ...data, tenant } : data, host);
+}
+
+/** The models of the configuration, and the names that leave the choice to the router. */
+async function models(request: Request, host: Host): Promise<Response> {
+  await tenantOf(request.headers, host.proxy, host.secrets[KEYS_SECRET]);
+  const owners = [
+    ...AUTO_MODELS.map((name) => [name, "edgewise"]),
+    ...Object.entries(host.proxy.models).map(([name, { provider }]) => [name, provider]),
+  ];
+  const data = owners.map(([id, owner]) => ({ id, object: "model", created: 0, owned_by: owner }));
+  return Response.json({ object: "list", data });
 }
 
 /** The router decides as long as this is answered; a policy that was refused shows in `policy.error`. */
-async function health(host: Host): Promise<Response> {
-  const policy = await host.livePolicy?.state();
+async function health(_: Request, host: Host): Promise<Response> {
+  const policy = await host.policyState?.();
   return Response.json({ status: "ok", edgewise: describe(host), ...(policy && { policy }) });
 }
 
-function describe(host: Host): object {
-  return { ...host.about, engine: host.runtime };
+function notFound(path: string): HttpError {
+  const paths = Object.entries(PLACES).map(([name, { methods }]) => `${methods[0]} ${name}`);
+  const message = `there is no ${path}; ask ${paths.slice(0, -1).join(", ")} or ${paths.at(-1)}`;
+  return new HttpError(404, "not_found_error", message);
 }
 
-function noFeasibleModel(decision: Decision, phrases: Phrases): Response {
-  const dropped = droppedModels(decision, phrases);
-  const more = decision.dropped - dropped.length;
-  const lines = dropped.map(({ text }) => `  ${text}`);
-  if (more > 0) lines.push(`  ... and ${more} more`);
-  const message = `no model can serve this request:\n${lines.join("\n")}`;
-  return errorResponse(new HttpError(422, "no_feasible_model", message), { dropped, dropped_count: decision.dropped });
-}
-
-function explain(error: unknown): Response {
-  if (error instanceof MethodError) return errorResponse(error, {}, { allow: error.allowed.join(", ") });
-  if (error instanceof HttpError) return errorResponse(error);
-  console.error(error);
-  return errorResponse(new HttpError(500, "server_error", "the router failed; the Worker's log says why"));
-}
-
-class MethodError extends HttpError {
-  readonly allowed: readonly string[];
-
-  constructor(method: string, path: string, allowed: readonly string[]) {
-    super(405, "method_not_allowed_error", `${path} takes ${allowed.join(" or ")}, not ${method}`);
-    this.allowed = allowed;
-  }
-}
-
-function requireMethod(request: Request, allowed: readonly string[]): void {
-  if (!allowed.includes(request.method)) {
-    throw new MethodError(request.method, new URL(request.url).pathname, allowed);
-  }
-}
-
-/**
- * The body as text, decoded while it arrives. Throws HttpError where it is too large or not UTF-8.
- *
- * A body that is too large is read to its end and thrown away, since many clients take no answer before they sent all.
- */
-async function readBody(request: Request): Promise<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
-  const pieces: string[] = [];
-  let size = 0;
-  for await (const bytes of request.body ?? []) {
-    size += bytes.byteLength;
-    if (size <= MAX_BODY_BYTES) pieces.push(decode(decoder, bytes, true));
-  }
-  if (size > MAX_BODY_BYTES) throw tooLarge();
-  pieces.push(decode(decoder, undefined, false));
-  return pieces.join("");
-}
-
-function decode(decoder: TextDecoder, bytes: Uint8Array | undefined, more: boolean): string {
-  try {
-    return decoder.decode(bytes, { stream: more });
-  } catch {
-    throw new RequestError("not JSON: the body is not UTF-8");
-  }
-}
-
-function tooLarge(): HttpError {
-  const limit = MAX_BODY_BYTES / 1024 / 1024;
-  return new HttpError(413, "request_too_large_error", `the body is larger than the ${limit} MiB that are read`);
+function wrongMethod(method: string, path: string, allowed: readonly string[]): HttpError {
+  return new HttpError(405, "method_not_allowed_error", `${path} takes ${allowed.join(" or ")}, not ${method}`, {
+    headers: { allow: allowed.join(", ") },
+  });
 }

@@ -1,9 +1,11 @@
 /** The policy at run time: read again from a KV namespace every so often, so that it changes without a deployment. */
 
 import type { Engine } from "./engine.ts";
+import { type ProxyTable, readProxyTable } from "./proxy.ts";
 
-/** The key under which the namespace holds the blob that `edgewise config pack` writes. */
-export const POLICY_KEY = "policy";
+/** The keys under which the namespace holds what `edgewise config pack` writes: the blob, and what --proxy adds. */
+const POLICY_KEY = "policy";
+const PROXY_KEY = "proxy";
 
 const DEFAULT_REFRESH_SECONDS = 60;
 const FIRST_READING_MS = 1000;
@@ -11,9 +13,10 @@ const FIRST_READING_MS = 1000;
 /** As much of a KV namespace as is used here. */
 export interface Store {
   get(key: string, type: "arrayBuffer"): Promise<ArrayBuffer | null>;
+  get(key: string, type: "text"): Promise<string | null>;
 }
 
-/** Which policy decides, and what became of the last one that was read: the `policy` of /healthz. */
+/** Which policy decides, and what became of what was read last: the `policy` of /healthz. */
 export interface PolicyState {
   readonly source: "bundle" | "kv";
   /** Of the blob that decides, in hexadecimal. */
@@ -24,10 +27,18 @@ export interface PolicyState {
   readonly error: string | null;
 }
 
-/** Keeps the policy of an engine up to date with a KV namespace. What the core refuses changes nothing. */
+/** What the bundle carries. */
+export interface Bundled {
+  readonly policy: Uint8Array;
+  readonly proxy: ProxyTable;
+}
+
+/** Keeps an engine's policy, and the proxy table, up to date with a KV namespace. What is refused changes nothing. */
 export class LivePolicy {
   readonly #engine: Engine;
-  readonly #bundled: Uint8Array;
+  readonly #bundled: Bundled;
+  #proxyText: string | null = null;
+  #proxy: ProxyTable;
   #source: PolicyState["source"] = "bundle";
   #deciding: Uint8Array;
   #refused: { readonly blob: Uint8Array; readonly why: string } | undefined;
@@ -35,9 +46,16 @@ export class LivePolicy {
   #checkedAt: number | undefined;
   #startedAt = -Infinity;
 
-  constructor(engine: Engine, bundled: Uint8Array) {
+  constructor(engine: Engine, bundled: Bundled) {
     this.#engine = engine;
-    this.#bundled = this.#deciding = bundled;
+    this.#bundled = bundled;
+    this.#deciding = bundled.policy;
+    this.#proxy = bundled.proxy;
+  }
+
+  /** The proxy table that counts now. */
+  get proxy(): ProxyTable {
+    return this.#proxy;
   }
 
   /**
@@ -67,34 +85,48 @@ export class LivePolicy {
   }
 
   async #read(store: Store): Promise<void> {
-    try {
-      const value = await store.get(POLICY_KEY, "arrayBuffer");
-      this.#take(value === null ? this.#bundled : new Uint8Array(value), value === null ? "bundle" : "kv");
-    } catch (error) {
-      this.#fail(`the policy could not be read: ${messageOf(error)}`);
-    }
+    const error = await this.#readAll(store);
+    if (error !== null && error !== this.#error) console.error(error);
+    this.#error = error;
     this.#checkedAt = Date.now();
     this.#startedAt = Math.max(this.#startedAt, this.#checkedAt);
   }
 
-  /** Lets a blob decide, if the core takes it. One that was refused is not tried again while it stays the same. */
-  #take(blob: Uint8Array, source: PolicyState["source"]): void {
-    if (this.#refused !== undefined && equal(blob, this.#refused.blob)) return this.#fail(this.#refused.why);
+  /** Reads both keys; gives what is wrong, or null. */
+  async #readAll(store: Store): Promise<string | null> {
+    try {
+      const [blob, proxy] = await Promise.all([store.get(POLICY_KEY, "arrayBuffer"), store.get(PROXY_KEY, "text")]);
+      return this.#take(blob === null ? undefined : new Uint8Array(blob)) ?? this.#takeProxy(proxy);
+    } catch (error) {
+      return `the policy could not be read: ${messageOf(error)}`;
+    }
+  }
+
+  /** Lets a blob decide, the bundled one without it. One that was refused is not tried again while it stays the same. */
+  #take(found: Uint8Array | undefined): string | null {
+    const blob = found ?? this.#bundled.policy;
+    if (this.#refused !== undefined && equal(blob, this.#refused.blob)) return this.#refused.why;
     try {
       if (!equal(blob, this.#deciding)) this.#engine.loadPolicy(blob);
     } catch (error) {
       this.#refused = { blob, why: messageOf(error) };
-      return this.#fail(this.#refused.why);
+      return this.#refused.why;
     }
     this.#refused = undefined;
     this.#deciding = blob;
-    this.#source = source;
-    this.#error = null;
+    this.#source = found === undefined ? "bundle" : "kv";
+    return null;
   }
 
-  #fail(message: string): void {
-    if (this.#error !== message) console.error(message);
-    this.#error = message;
+  #takeProxy(text: string | null): string | null {
+    if (text === this.#proxyText) return null;
+    try {
+      this.#proxy = text === null ? this.#bundled.proxy : readProxyTable(text);
+    } catch (error) {
+      return `the proxy table cannot be used: ${messageOf(error)}`;
+    }
+    this.#proxyText = text;
+    return null;
   }
 }
 

@@ -25,7 +25,7 @@ const FIELDS = [
 const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
 const NEEDS = ["tools", "json", "vision", "audio", "live_retrieval", "guarded", "private"] as const;
 const TIERS = ["unset", "free", "pro", "enterprise"] as const;
-const OBJECTIVES = ["unset", "cost", "balanced", "quality", "latency"] as const;
+export const OBJECTIVES = ["unset", "cost", "balanced", "quality", "latency"] as const;
 
 const MAX_I32 = 2 ** 31 - 1;
 const MAX_BUDGET_USD = 1e6;

@@ -3,9 +3,13 @@
 import { capitalize, snake } from "../src/decision.ts";
 import { type Action, type Decision, Engine, type Event, type Observation } from "../src/engine.ts";
 import { HttpError } from "../src/errors.ts";
-import { type Host, type Parts, handle, route } from "../src/http.ts";
+import { Rates } from "../src/admission.ts";
+import { Conversations } from "../src/conversations.ts";
+import { type Host, handle } from "../src/http.ts";
 import { parseJson } from "../src/json.ts";
+import { NO_PROXY } from "../src/proxy.ts";
 import { readRequest } from "../src/request.ts";
+import { type Parts, route } from "../src/route.ts";
 
 const ROUTE = "edgewise:router/routing@0.1.0#route";
 
@@ -21,7 +25,12 @@ export class Doors {
     const { instantiate, core, policy, phrases, about } = parts;
     this.#parts = parts;
     this.#engine = new Engine(instantiate, core, policy, (module, imports) => this.#startRepeating(module, imports));
-    this.#host = { engine: this.#engine, phrases, about, runtime };
+    this.#host = {
+      ...{ engine: this.#engine, phrases, about, runtime },
+      ...{ proxy: NO_PROXY, secrets: {}, rates: new Rates(), conversations: new Conversations() },
+      share: () => undefined,
+      later: () => undefined,
+    };
   }
 
   async answer(request: Request): Promise<Response> {
@@ -72,7 +81,7 @@ export class Doors {
   async #decideLine(line: string): Promise<string> {
     try {
       const decision = this.#engine.decide(readRequest(parseJson(line)));
-      const json = decision.status === "ok" ? await route(line, this.#host).json() : null;
+      const json = decision.status === "ok" ? await route(parseJson(line), this.#host).json() : null;
       return toJson({ decision: rawDecision(decision), json });
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
