@@ -48,6 +48,7 @@ describe("the host around the real component", { skip }, () => {
       message: "budget_usd: Input should be greater than or equal to 0",
       type: "invalid_request_error",
       param: "budget_usd",
+      code: null,
     });
     assert.match((await ask(host, "POST", "/v1/route", '{"text":')).body.error.message, /line 1 column 9/);
     assert.match((await ask(host, "POST", "/v1/route", new Uint8Array([255]))).body.error.message, /UTF-8/);
@@ -55,7 +56,7 @@ describe("the host around the real component", { skip }, () => {
 
   test("a body over the limit is 413, one below it is cut and says so", async () => {
     const host = await createHost();
-    const { MAX_BODY_BYTES } = await compiled("http");
+    const { MAX_BODY_BYTES } = await compiled("body");
     const tooLong = await ask(host, "POST", "/v1/route", new Uint8Array(MAX_BODY_BYTES + 1).fill(32));
     assert.deepEqual([tooLong.status, tooLong.body.error.type], [413, "request_too_large_error"]);
     const long = await ask(host, "POST", "/v1/route", { text: "word ".repeat(20_000) });

@@ -8,24 +8,27 @@ const hash = (bytes) => createHash("sha256").update(bytes).digest("hex");
 /** A host whose policy follows a namespace that the test fills; `read` reads it and waits for the reading's end. */
 async function followNamespace() {
   const { LivePolicy } = await compiled("policy");
+  const { NO_PROXY } = await compiled("proxy");
   const bundled = await readPolicy();
   const host = await createHost();
-  host.livePolicy = new LivePolicy(host.engine, bundled);
-  const namespace = { value: null, reads: 0, broken: false };
+  const livePolicy = new LivePolicy(host.engine, { policy: bundled, proxy: NO_PROXY });
+  host.policyState = () => livePolicy.state();
+  const namespace = { value: null, proxy: null, reads: 0, broken: false };
   const store = {
-    get: async () => {
-      namespace.reads++;
+    get: async (key) => {
       if (namespace.broken) throw new Error("the network is down");
+      if (key === "proxy") return namespace.proxy;
+      namespace.reads++;
       return namespace.value?.slice().buffer ?? null;
     },
   };
   const read = async (seconds = 0) => {
     const work = [];
-    await host.livePolicy.refresh(store, seconds, (one) => work.push(one));
+    await livePolicy.refresh(store, seconds, (one) => work.push(one));
     await Promise.all(work);
     return (await ask(host, "GET", "/healthz")).body.policy;
   };
-  return { host, namespace, bundled, read };
+  return { host, livePolicy, namespace, bundled, read };
 }
 
 /** Another policy that the core takes. */
@@ -68,6 +71,21 @@ describe("a policy from a namespace", { skip }, () => {
     assert.deepEqual((await read()).error, null);
   });
 
+  test("the proxy table follows its own key, and a damaged one leaves the old one", async (context) => {
+    const { livePolicy, namespace, read } = await followNamespace();
+    context.mock.method(console, "error", () => undefined);
+    const table = { models: { near: { provider: "home", endpoint: null } }, tenants: {}, regions: {} };
+    namespace.proxy = JSON.stringify(table);
+    assert.equal((await read()).error, null);
+    assert.deepEqual(livePolicy.proxy, table);
+    namespace.proxy = "{}";
+    assert.match((await read()).error, /^the proxy table cannot be used: it has no models/);
+    assert.deepEqual(livePolicy.proxy, table);
+    namespace.proxy = null;
+    assert.equal((await read()).error, null);
+    assert.deepEqual(livePolicy.proxy.models, {});
+  });
+
   test("an unreadable namespace leaves the old one and says so", async (context) => {
     const { bundled, namespace, read } = await followNamespace();
     context.mock.method(console, "error", () => undefined);
@@ -100,14 +118,14 @@ describe("a policy from a namespace", { skip }, () => {
   test("a namespace that does not answer keeps the first request for a second at most", async () => {
     const { LivePolicy } = await compiled("policy");
     const host = await createHost();
-    const livePolicy = new LivePolicy(host.engine, await readPolicy());
+    const livePolicy = new LivePolicy(host.engine, { policy: await readPolicy() });
     await livePolicy.refresh({ get: () => new Promise(() => undefined) }, 60, () => undefined);
     assert.equal((await livePolicy.state()).checked_at, null);
   });
 
   test("without a binding nothing is read", async () => {
     const { LivePolicy } = await compiled("policy");
-    const livePolicy = new LivePolicy((await createHost()).engine, await readPolicy());
+    const livePolicy = new LivePolicy((await createHost()).engine, { policy: await readPolicy() });
     await livePolicy.refresh(undefined, 0, () => assert.fail());
     assert.equal((await livePolicy.state()).source, "bundle");
   });

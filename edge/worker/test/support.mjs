@@ -32,17 +32,31 @@ export async function readParts() {
   };
 }
 
-/** A host around a fresh engine; `startCore` may stand between the glue and the core module. */
-export async function createHost(startCore) {
-  const { Engine } = await compiled("engine");
+/** A host around a fresh engine; `startCore` may stand between the glue and the core module, `more` replaces parts. */
+export async function createHost(startCore, more = {}) {
+  const [{ Engine }, { Rates }, { Conversations }, { NO_PROXY }] = await Promise.all(
+    ["engine", "admission", "conversations", "proxy"].map(compiled),
+  );
   const { instantiate, core, policy, phrases, about } = await readParts();
-  return { engine: new Engine(instantiate, core, policy, startCore), phrases, about, runtime: "node" };
+  return {
+    engine: new Engine(instantiate, core, policy, startCore),
+    phrases,
+    about,
+    runtime: "node",
+    proxy: NO_PROXY,
+    secrets: {},
+    rates: new Rates(),
+    conversations: new Conversations(),
+    share: () => undefined,
+    later: () => undefined,
+    ...more,
+  };
 }
 
 /** The status and the JSON of the answer to one HTTP request. */
-export async function ask(host, method, path, body) {
+export async function ask(host, method, path, body, headers = {}) {
   const { handle } = await compiled("http");
   const text = typeof body === "object" && !(body instanceof Uint8Array) ? JSON.stringify(body) : body;
-  const response = await handle(new Request(`http://localhost${path}`, { method, body: text }), host);
+  const response = await handle(new Request(`http://localhost${path}`, { method, body: text, headers }), host);
   return { status: response.status, headers: response.headers, body: await response.json() };
 }
