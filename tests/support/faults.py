@@ -50,8 +50,8 @@ _HUGE_BYTES = 48 * 2**20
 
 BEFORE_HEADERS = ("refused_connection", "status_500", "status_503", "rate_limited", "status_400", "stall", "cut")
 BEFORE_TEXT = ("cut", "stall", "malformed", "wrong_type", "empty", "huge", "error_event")
-WHILE_WRITING = ("cut", "cut_chunk", "cut_utf8", "stall", "malformed", "huge", "error_event")
-AT_END = ("cut", "stall", "malformed")
+WHILE_WRITING = ("cut", "short", "cut_chunk", "cut_utf8", "stall", "malformed", "huge", "error_event")
+AT_END = ("cut", "short", "stall", "malformed")
 MONITORED = ("repetition", "language", "low_confidence")
 
 
@@ -440,6 +440,8 @@ class _Writer:
     async def _break(self, kind: str, index: int) -> bool:
         if kind == "stall":
             await asyncio.sleep(_HANG_SECONDS)
+        elif kind == "short":
+            return await self._close()
         elif kind == "malformed":
             await self._data('{"id": "x", "choices": [{"index": 0, "delta": {"content": "brok')
             await self._close()
