@@ -1,4 +1,4 @@
-"""The official clients for Node (`openai`, the Vercel AI SDK) read what both proxies answer as models fail under them."""
+"""The official clients for Node, `openai` and the Vercel AI SDK, read what both proxies answer while models fail."""
 
 import json
 import subprocess

@@ -1,5 +1,6 @@
 """`wrangler dev` from end to end: decisions, and a policy that is replaced while it runs."""
 
+import asyncio
 import hashlib
 import socket
 import time
@@ -18,17 +19,28 @@ from edgewise.packing import pack_policy
 from edgewise.router import Router
 from edgewise_build.checkout import ROOT
 from edgewise_build.worker import WorkerBundle
+from support.faults import API_KEY, API_KEY_ENV, Case, Fault, Upstream, check, router_toml
 from support.wrangler import WranglerDev
 
 MINIMAL = ROOT / "examples" / "configs" / "minimal.toml"
 PATIENCE_SECONDS = 30
+PROXIED = (
+    Case(),
+    Case(streams=False),
+    Case((Fault("cut_utf8", "middle"),)),
+    Case((Fault("stall", "middle"),)),
+    Case((Fault("status_500", "headers"), Fault("malformed", "middle")), streams=False),
+)
 
 
 @pytest.fixture(scope="module")
 def dev(worker_bundle: WorkerBundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WranglerDev]:
     """`wrangler dev` that reads its namespace again at every request."""
-    with WranglerDev.start(tmp_path_factory.mktemp("state"), POLICY_REFRESH_SECONDS=0) as server:
+    variables = {"POLICY_REFRESH_SECONDS": 0, "LIVE_REFRESH_SECONDS": 0, API_KEY_ENV: API_KEY}
+    with WranglerDev.start(tmp_path_factory.mktemp("state"), **variables) as server:
         yield server
+        assert "LATENCY_TABLE" in server.log
+        assert "the shared table does not answer" not in server.log
     address = urlsplit(server.url)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.hostname, address.port), timeout=1)
@@ -92,3 +104,24 @@ def test_the_policy_is_replaced_without_a_deployment(dev: WranglerDev, tmp_path:
     dev.delete("policy")
     back = health_when(dev, lambda policy: policy["source"] == "bundle")
     assert (back["sha256"], back["error"]) == (bundled, None)
+
+
+def test_answers_are_proxied_by_a_configuration_from_the_namespace(dev: WranglerDev, tmp_path: Path) -> None:
+    with Upstream() as upstream:
+        (tmp_path / "router.toml").write_text(router_toml(upstream.url))
+        policy, proxy = tmp_path / "policy.bin", tmp_path / "proxy.json"
+        options = [str(tmp_path / "router.toml"), "-o", str(policy), "--proxy", str(proxy)]
+        packed = CliRunner().invoke(main, ["config", "pack", *options])
+        assert packed.exit_code == 0, packed.output
+        dev.put("proxy", proxy)
+        dev.put("policy", policy)
+        health_when(dev, lambda state: state["sha256"] in packed.output)
+
+        async def check_all() -> None:
+            async with httpx.AsyncClient(base_url=dev.url) as client:
+                await asyncio.gather(*(check(client, upstream, case) for case in PROXIED))
+
+        asyncio.run(check_all())
+        assert {model["id"] for model in httpx.get(f"{dev.url}/v1/models").json()["data"]} >= {"auto", "alpha"}
+    for key in ("policy", "proxy"):
+        dev.delete(key)
