@@ -97,7 +97,11 @@ def read_usage(data: Json) -> Usage:
 
 
 class ChatReading:
-    """Reads an answer of chat completions; it is complete when each of its choices has a finish reason."""
+    """Reads an answer of chat completions.
+
+    It is complete when each of its choices has a finish reason; for upstreams that know one choice only, when they say
+    that they are done.
+    """
 
     def __init__(self, choices: int) -> None:
         self.is_over = False
@@ -108,7 +112,7 @@ class ChatReading:
     @property
     def is_complete(self) -> bool:
         """As Reading says."""
-        return len(self._finishes) >= self._choices
+        return len(self._finishes) >= (1 if self.is_over else self._choices)
 
     def take(self, event: ServerEvent) -> Piece | None:
         """The payload of a chunk."""
