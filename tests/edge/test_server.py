@@ -428,7 +428,7 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.toml")), ids=lambda file: file.stem)
 def test_every_example_serves(file: Path) -> None:
     async def ask(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.get("/v1/models")
+        return await client.get("/v1/models", headers={"authorization": "Bearer secret"})
 
     assert ask_app(LiveRouter(file), ask).json()["data"]
 
