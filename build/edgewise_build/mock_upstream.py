@@ -5,8 +5,16 @@ It speaks chat completions over HTTP/1.1, whole or as a stream of some chunks, a
 
 import asyncio
 import json
+import re
 
-WORDS = ("The", " sky", " is", " blue", " because", " air", " scatters", " short", " waves", ".")
+_TEXT = (
+    "The sky is blue because air scatters short waves of light far more than long ones, so that they reach the eye"
+    " from every side, while red goes straight on until the sun sets."
+)
+WORDS = tuple(re.findall(r" ?\S+", _TEXT))
+CHUNKS = len(WORDS) + 3
+"""The events of a stream before its end: the role, the words, the finish reason, the usage."""
+
 _USAGE = {"prompt_tokens": 20, "completion_tokens": len(WORDS), "total_tokens": 20 + len(WORDS)}
 
 
@@ -18,7 +26,8 @@ def _whole() -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
-def _stream() -> bytes:
+def _stream() -> list[bytes]:
+    """What is written one after the other, as models write token by token."""
     head: dict[str, object] = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "mock"}
     deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}, *({"content": word} for word in WORDS)]
     choices: list[list[object]] = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
@@ -26,12 +35,11 @@ def _stream() -> bytes:
     events = [json.dumps({**head, "choices": one}) for one in choices]
     events += [json.dumps({**head, "choices": [], "usage": _USAGE}), "[DONE]"]
     chunks = [f"data: {event}\n\n".encode() for event in events]
-    body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     start = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    return start + body + b"0\r\n\r\n"
+    return [start, *(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks), b"0\r\n\r\n"]
 
 
-_ANSWERS = {False: _whole(), True: _stream()}
+_ANSWERS = {False: [_whole()], True: _stream()}
 
 
 class _Connection(asyncio.Protocol):
@@ -58,7 +66,8 @@ class _Connection(asyncio.Protocol):
             if len(self._data) < size:
                 return
             body, self._data = self._data[end + 4 : size], self._data[size:]
-            self._transport.write(_ANSWERS[b'"stream":true' in body.replace(b" ", b"")])
+            for part in _ANSWERS[b'"stream":true' in body.replace(b" ", b"")]:
+                self._transport.write(part)
 
 
 async def _serve() -> None:

@@ -63,6 +63,11 @@ class Workerd(AbstractContextManager["Workerd"]):
         self.port = self.ports[0]
         self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_SECONDS)
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """The status and the body of the answer to one HTTP request; the connection stays open for the next.
 
