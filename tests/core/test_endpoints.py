@@ -157,6 +157,15 @@ def test_a_slow_endpoint_is_shifted_and_comes_back_with_hysteresis() -> None:
     assert back.count(True) == back.index(False), "it comes back once"
 
 
+def test_shifting_ends_where_traffic_is_too_thin_to_tell() -> None:
+    endpoint = Endpoint()
+    see_many(endpoint, START, 60, lambda: 1000)
+    assert endpoint.shifted
+    for minute in range(1, 32):
+        see(endpoint, START + 60_000 + minute * 60_000, 1000)
+    assert (endpoint.p95_ms, endpoint.shifted) == (0, 0)
+
+
 @pytest.mark.parametrize("centre", [500, 600, 650, 700])
 def test_noise_around_the_threshold_does_not_make_it_flap(centre: int) -> None:
     source = random.Random(centre)

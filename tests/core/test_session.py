@@ -194,6 +194,15 @@ class TestFallback:
         spent = session.send("fault", 200, fault="cut").cost
         assert spent == session.decision.input_tokens * 1_000_000 + 2_000_000
 
+    def test_a_cached_prompt_costs_less(self, engine: PythonEngine) -> None:
+        session = Session(engine, text="word " * 400, session_model="alpha", cached_tokens=300)
+        session.send("headers", 50, status=200)
+        session.write(100, "The")
+        assert (
+            session.send("end", 200, finish="stop", input_tokens=400, output_tokens=1).cost
+            == 100 * 1_000_000 + 300 * 250_000 + 2_000_000
+        )
+
     def test_a_budget_that_is_spent_pays_for_no_other_call(self, engine: PythonEngine) -> None:
         session = Session(engine, text="word " * 400, budget_usd=0.0007, max_tokens=100)
         session.send("headers", 50, status=200)

@@ -21,6 +21,7 @@ def policy(**tables: Any) -> bytes:
         name: {"quality": 0.9 - index / 10, "provider": name, "price_in": 1, "price_out": 2, "abilities": ["json"]}
         for index, name in enumerate(CHAIN)
     }
+    models["alpha"]["price_cached_in"] = 0.25
     models["gamma"]["live_retrieval"] = True
     rules = {"time_sensitive_from": "never"}
     defaults = {"monitor": {"default": "off", "domains": {}}, "session": {"backoff_ms": 100}}

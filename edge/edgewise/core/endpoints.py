@@ -42,6 +42,8 @@ _SLOWEST_AVERAGE = 8
 _ERROR_AVERAGE = 16
 _MAX_BACKOFF = 4
 _MAX_ERROR_RATE = 9_000
+_BLIND_SHIFT = 3
+"""Times `stale_ms`: how long shifting goes on without a percentile."""
 _MINUTE_MS = 60_000
 _DAY_MINUTES = 1_440
 
@@ -196,11 +198,15 @@ def percentile_95(endpoint: Endpoint) -> int:
 
 
 def _shift(endpoint: Endpoint, at: int, rules: LiveRules) -> None:
-    """Begin or end shifting, by two thresholds and a dwell: a p95 near one threshold does not make it flap."""
-    if endpoint.p95_ms == 0 or (endpoint.shifted_at > 0 and at - endpoint.shifted_at < rules.shift_dwell_ms):
+    """Begin or end shifting, by two thresholds and a dwell: a p95 near one threshold does not make it flap.
+
+    Where too little was seen lately to know the percentile, it ends too, but late: it would only begin again.
+    """
+    if endpoint.shifted_at > 0 and at - endpoint.shifted_at < rules.shift_dwell_ms:
         return
-    begins = endpoint.shifted == 0 and endpoint.p95_ms > rules.shift_above_ms
-    ends = endpoint.shifted == 1 and endpoint.p95_ms < rules.shift_back_ms
+    begins = endpoint.shifted == 0 and rules.shift_share > 0 and endpoint.p95_ms > rules.shift_above_ms
+    settled = endpoint.p95_ms > 0 or at - endpoint.shifted_at >= _BLIND_SHIFT * rules.stale_ms
+    ends = endpoint.shifted == 1 and settled and endpoint.p95_ms < rules.shift_back_ms
     if begins or ends:
         endpoint.shifted = 1 if begins else 0
         endpoint.shifted_at = at

@@ -200,7 +200,8 @@ class Session(Record):
 
     `received`, `shown`: chunks of the call under way; `text_from`, `tool_from`: the first of them with text and with a
     tool call, 0: none. `tokens`, `shown_tokens`: the same in tokens. `prefix_tokens`: what earlier calls have shown.
-    `input_tokens`, `output_tokens`: of the whole request, as expected. `language`: the answer should be in, -1: any.
+    `input_tokens`, `output_tokens`: of the whole request, as expected; `cached_model` (-1: none) has `cached_tokens` of
+    the prompt in its cache. `language`: what the answer should be in, -1: any.
 
     `state`: an index into STATES. `current`: the candidate that is being called. `level`: an index into the policy's
     monitor levels. `streams`: 0 holds everything back to the end. `shown_before`: 1 where an earlier call has shown
@@ -229,6 +230,8 @@ class Session(Record):
     prefix_tokens: u32
     input_tokens: u32
     output_tokens: u32
+    cached_tokens: u32
+    cached_model: i32
     language: i32
     state: u8
     candidate_count: u8

@@ -218,6 +218,8 @@ def _set_up(session: Session, slot: int, request: Request, policy: Policy, memor
     session.shown_before = 0
     session.input_tokens = decision.input_tokens
     session.output_tokens = decision.output_tokens
+    session.cached_model = scene.session_model
+    session.cached_tokens = scene.cached_tokens
     any_language = decision.task == TASK_TRANSLATE or names_language(memory.ask.text, memory.ask.length)
     session.language = -1 if any_language else scene.language
     session.streams = request.stream
@@ -677,8 +679,11 @@ def _cost_so_far(session: Session, models: Records[Model]) -> int:
     """What the call under way has cost, in picodollars: nothing before the upstream accepted it."""
     if session.state <= CALLING:
         return 0
-    model = models[session.candidates[session.current].model]
-    return model.price_in * (session.input_tokens + session.prefix_tokens) + model.price_out * session.tokens
+    called = session.candidates[session.current].model
+    model = models[called]
+    cached = min(session.cached_tokens, session.input_tokens) if called == session.cached_model else 0
+    fresh = session.input_tokens + session.prefix_tokens - cached
+    return model.price_in * fresh + model.price_cached_in * cached + model.price_out * session.tokens
 
 
 def _close_call(
