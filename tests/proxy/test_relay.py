@@ -196,6 +196,7 @@ def test_the_official_client_reads_responses(client: httpx.Client) -> None:
 def test_where_no_model_speaks_the_api_nobody_answers(client: httpx.Client) -> None:
     response = ask(client, "messages", model="chatty")
     assert (response.status_code, response.json()["type"]) == (502, "error")
+    assert "in the proxy's configuration" in response.json()["error"]["message"]
     assert SEEN == []
 
 

@@ -1,21 +1,30 @@
 """What reaches the client, chunk by chunk, from what upstreams sent."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.types import Message
 
 from edgewise import Router
 from edgewise.request import Request
-from edgewise.server.api import Ask, Piece
+from edgewise.server.api import Ask, BrokenOffError, MalformedError, Piece
 from edgewise.server.chat import Chat, ChatReading, read_piece
+from edgewise.server.relay import MessagesReading, ResponsesReading
 from edgewise.server.reply import StreamReply
 from edgewise.server.sse import ServerEvent
 from edgewise.session import Action
 
+NAMES = (
+    *("choices", "index", "delta", "message", "content", "finish_reason", "usage", "logprobs", "logprob"),
+    *("tool_calls", "prompt_tokens", "type", "text", "output", "response", "item", "content_block", "stop_reason"),
+    *("input_tokens", "status", "error", "reasoning_content"),
+)
 FINISHED = Action("finish", 1, "answered", finish="stop", input_tokens=3, output_tokens=4)
 
 
@@ -136,3 +145,40 @@ def test_a_reading_is_complete_when_all_choices_are_or_the_upstream_says_so() ->
         assert reading.is_complete
         finish, usage = reading.end()
         assert (finish, usage.input_tokens, usage.output_tokens) == ("tool_calls", 5, 6)
+
+
+@pytest.mark.parametrize(("said", "read"), [("-0.5", -500), ("0.1", 0), ("NaN", 0), ("1e999", 0), ("-1e999", -(10**9))])
+def test_log_probabilities_are_thousandths_that_fit(said: str, read: int) -> None:
+    content = f'{{"choices": [{{"delta": {{}}, "logprobs": {{"content": [{{"logprob": {said}}}]}}}}]}}'
+    found = ChatReading(1).take(ServerEvent("message", content))
+    assert found is not None
+    assert found.logprobs == (read,)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.sampled_from(NAMES), _JSON), st.sampled_from(["delta", "message"]))
+def test_whatever_an_upstream_sends_is_a_piece_or_malformed(data: dict[str, Any], part: str) -> None:
+    reading = ChatReading(1)
+    with contextlib.suppress(MalformedError, BrokenOffError):
+        reading.take(ServerEvent("message", json.dumps(data)))
+    with contextlib.suppress(MalformedError):
+        found = read_piece(data, part, 1)
+        assert found is None or (isinstance(found.text, str) and all(number <= 0 for number in found.logprobs))
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.sampled_from(NAMES), _JSON), st.sampled_from(["response.completed", "content_block_delta"]))
+def test_whatever_an_upstream_of_another_api_sends_is_a_piece_or_malformed(data: dict[str, Any], kind: str) -> None:
+    body = json.dumps({"type": kind, **data})
+    for reading in (ResponsesReading(), MessagesReading(), ChatReading(1)):
+        with contextlib.suppress(MalformedError, BrokenOffError):
+            reading.take(ServerEvent("message", body))
+        with contextlib.suppress(MalformedError, BrokenOffError):
+            reading.take_whole(body.encode())

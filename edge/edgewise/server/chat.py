@@ -31,6 +31,7 @@ _FINISHES = {
 }
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _MILLI = 1000
+_LEAST_LOGPROB = -1e6
 _BYTES_PER_TOKEN = 4
 
 
@@ -48,9 +49,9 @@ def read_piece(data: Json, part: str, size: int) -> Piece | None:
         return None
     piece = Piece(data, size, "", 0, (), False, {})
     for choice in choices:
-        if not isinstance(choice, dict) or not isinstance(choice.get(part, {}), dict):
+        if not isinstance(choice, dict) or not isinstance(choice.get(part) or {}, dict):
             raise MalformedError(f"a choice without {part}")
-        _read_choice(choice, choice.get(part, {}), piece)
+        _read_choice(choice, choice.get(part) or {}, piece)
     return piece
 
 
@@ -79,7 +80,7 @@ def _read_logprobs(tokens: Any) -> tuple[int, ...]:
     numbers = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
     if not all(isinstance(number, int | float) for number in numbers):
         return ()
-    return tuple(min(0, round(max(number, -1e6) * _MILLI)) for number in numbers if number is not None)
+    return tuple(round(max(_LEAST_LOGPROB, min(0.0, number)) * _MILLI) for number in numbers if number is not None)
 
 
 def finish_of(reason: str) -> str:

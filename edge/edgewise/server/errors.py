@@ -121,7 +121,11 @@ _UNANSWERED: Mapping[str, tuple[int, str, str]] = {
     "empty": (502, _SERVER, "every model's answer was empty"),
     "too_many_sessions": (503, "overloaded_error", "too many requests are under way; try again soon"),
 }
-_OPERATORS_FAULT = (401, 403, 404, 405)
+OPERATORS_FAULT = (401, 403, 404, 405)
+"""What upstreams say where the configuration is wrong, not the client's request."""
+_NOT_SET_UP = (
+    "no model's endpoint takes the request: in the proxy's configuration a key, a URL, a name or an API is wrong"
+)
 
 
 def unanswered(reason: str, refusal: tuple[int, str] = (0, "")) -> HttpError:
@@ -131,9 +135,10 @@ def unanswered(reason: str, refusal: tuple[int, str] = (0, "")) -> HttpError:
     """
     status, kind, message = _UNANSWERED.get(reason, (502, _SERVER, f"no model answered: {reason.replace('_', ' ')}"))
     upstream_status, words = refusal
-    if reason == "refused" and 400 <= upstream_status < 500 and upstream_status not in _OPERATORS_FAULT:
-        status, kind = upstream_status, "invalid_request_error"
-        message = words or message
+    if reason == "refused" and upstream_status in OPERATORS_FAULT:
+        message = _NOT_SET_UP
+    elif reason == "refused" and 400 <= upstream_status < 500:
+        status, kind, message = upstream_status, "invalid_request_error", words or message
     return HttpError(status, kind, message, details={"code": reason})
 
 

@@ -14,7 +14,7 @@ from edgewise.decision import Decision
 from edgewise.errors import NoFeasibleModelError, RequestError
 from edgewise.router import Router
 from edgewise.server.api import Ask, Json, Piece
-from edgewise.server.errors import from_edgewise, unanswered
+from edgewise.server.errors import OPERATORS_FAULT, from_edgewise, unanswered
 from edgewise.server.reply import Reply
 from edgewise.server.upstream import Call, Heard, Upstreams, key_of, not_spoken, now_ms, silent_call
 from edgewise.session import Action, Event
@@ -126,6 +126,8 @@ class Exchange:
                 kind, fields = "fault", {"fault": "too_large"}
         if kind == "headers" and fields["status"] >= 400:
             self._refusal = (fields["status"], heard.message)
+            if fields["status"] in OPERATORS_FAULT:
+                _log.warning("%s is not set up: its endpoint answers %d", self._outcome.model, fields["status"])
         return Event(self._session, kind, heard.at_ms, **fields)
 
     async def _show(self, action: Action) -> None:
@@ -156,7 +158,7 @@ class Exchange:
     def _make_call(self, action: Action) -> Call:
         endpoint, ask = self._router.config.models[action.model].endpoint, self._ask
         if endpoint is None or ask.api.name not in endpoint.api:
-            return silent_call(not_spoken())
+            return silent_call(not_spoken())  # by its status, nothing counts against the model
         try:
             key = key_of(endpoint)
         except KeyError:

@@ -79,11 +79,12 @@ class ResponsesReading(_EventReading):
             raise MalformedError("no output")
         self._finish_with(data)
         piece = _piece(data, len(body))
-        parts = [part for item in data["output"] if isinstance(item, dict) for part in item.get("content") or ()]
-        piece.text = "".join(_text(part.get("text")) for part in parts if isinstance(part, dict))
-        piece.tool = any(
-            str(item.get("type", "")).endswith("_call") for item in data["output"] if isinstance(item, dict)
-        )
+        for item in data["output"]:
+            if not isinstance(item, dict) or not isinstance(item.get("content") or [], list):
+                raise MalformedError("an item that is none")
+            piece.tool = piece.tool or str(item.get("type", "")).endswith("_call")
+            parts = item.get("content") or []
+            piece.text += "".join(_text(part.get("text")) for part in parts if isinstance(part, dict))
         return piece
 
     def _finish_with(self, response: Any) -> None:

@@ -72,7 +72,9 @@ class WholeReply:
     async def finish(self, action: Action, headers: Mapping[str, str], about: Json | None) -> None:
         """Write it, with the finish reason and the usage that the session counted."""
         answer = self._identity.put_on(self._answer, self._model)
-        self.shown = "".join(str(choice["message"].get("content") or "") for choice in self._answer["choices"])
+        self.shown = "".join(
+            str((choice.get("message") or {}).get("content") or "") for choice in self._answer["choices"]
+        )
         answer["choices"] = [self._tidy(choice, action.finish) for choice in self._answer["choices"]]
         answer["usage"] = usage_json(action.input_tokens, action.output_tokens, self._answer.get("usage"))
         if about is not None:
