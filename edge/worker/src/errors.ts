@@ -89,8 +89,10 @@ const UNANSWERED: Readonly<Record<string, readonly [status: number, type: string
   too_many_sessions: [503, "overloaded_error", "too many requests are under way; try again soon"],
 };
 
-/** What only the operator can mend: a key, or a name of the configuration. */
-const OPERATORS_FAULT = [401, 403, 404, 405];
+/** What upstreams say where the configuration is wrong, not the client's request. */
+export const OPERATORS_FAULT = [401, 403, 404, 405];
+const NOT_SET_UP =
+  "no model's endpoint takes the request: in the proxy's configuration a key, a URL, a name or an API is wrong";
 
 /** A 4xx of an upstream, and its words. */
 export interface Refusal {
@@ -99,12 +101,14 @@ export interface Refusal {
 }
 
 /** No model answered: `reason` ended the last call. What a client can mend of a refusal is passed on to it. */
-export function unanswered(reason: string, refusal: Refusal): HttpError {
+export function unanswered(reason: string, { status, message }: Refusal): HttpError {
   const details = { code: reason };
   const known = UNANSWERED[reason] ?? [502, "server_error", `no model answered: ${reason.replaceAll("_", " ")}`];
-  const { status } = refusal;
-  if (reason === "refused" && status >= 400 && status < 500 && !OPERATORS_FAULT.includes(status)) {
-    return new HttpError(status, "invalid_request_error", refusal.message || known[2], { details });
+  if (reason === "refused" && OPERATORS_FAULT.includes(status)) {
+    return new HttpError(502, "server_error", NOT_SET_UP, { details });
+  }
+  if (reason === "refused" && status >= 400 && status < 500) {
+    return new HttpError(status, "invalid_request_error", message || known[2], { details });
   }
   return new HttpError(...known, { details });
 }

@@ -9,7 +9,7 @@ import type { Ask } from "./asking.ts";
 import { type Json, type Piece, upstreamBody } from "./chat.ts";
 import { dollarsText, snake } from "./decision.ts";
 import type { Action, Decision, Event, Observation, Session } from "./engine.ts";
-import { type Refusal, internal, unanswered } from "./errors.ts";
+import { OPERATORS_FAULT, type Refusal, internal, unanswered } from "./errors.ts";
 import type { ProxyTable } from "./proxy.ts";
 import type { HeaderFields, Reply } from "./reply.ts";
 import { Call, type EventFields, type Heard } from "./upstream.ts";
@@ -93,6 +93,9 @@ export class Exchange {
   #hear({ event, piece, message }: Heard): Omit<Event, "session"> {
     if (event.kind === "headers" && event.status! >= 400) {
       this.#refusal = { status: event.status!, message: message ?? "" };
+      if (OPERATORS_FAULT.includes(event.status!)) {
+        console.warn(`${this.#calls.at(-1)!.model} is not set up: its endpoint answers ${event.status}`);
+      }
     }
     if (piece !== undefined) {
       this.#held.push(piece);
