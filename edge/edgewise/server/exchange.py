@@ -114,6 +114,8 @@ class Exchange:
 
     async def _next(self, until_ms: int) -> Heard:
         assert self._call is not None
+        if self._call.is_silent:
+            await self._reply.flush()
         return await self._call.next(until_ms) or Heard("timer", now_ms(), {})
 
     def _hear(self, heard: Heard) -> Event:

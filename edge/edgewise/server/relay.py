@@ -253,6 +253,9 @@ class RelayReply:
             self.shown += "".join(piece.text for piece in ready)
             await self._send(ready, headers)
 
+    async def flush(self) -> None:
+        """Nothing waits here."""
+
     async def finish(self, action: Action, headers: Mapping[str, str], about: Json | None) -> None:
         """Send what is left."""
         if not self._ask.streams:

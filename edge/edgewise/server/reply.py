@@ -30,7 +30,10 @@ class Reply(Protocol):
         """What is shown from now on was written by another model."""
 
     async def show(self, pieces: Sequence[Piece], headers: Mapping[str, str]) -> None:
-        """Let the client read more of the answer; `headers` go out with the first of it."""
+        """Let the client read more of the answer; `headers` go out with the first of it. What follows may wait."""
+
+    async def flush(self) -> None:
+        """Nothing comes for now: the client gets what waits."""
 
     async def finish(self, action: Action, headers: Mapping[str, str], about: Json | None) -> None:
         """The answer is complete. `about`: what the router says about it, for clients that asked."""
@@ -68,6 +71,9 @@ class WholeReply:
         """Keep the answer for its end."""
         for piece in pieces:
             self._answer = piece.data
+
+    async def flush(self) -> None:
+        """Nothing of a whole answer is sent before its end."""
 
     async def finish(self, action: Action, headers: Mapping[str, str], about: Json | None) -> None:
         """Write it, with the finish reason and the usage that the session counted."""
@@ -113,6 +119,7 @@ class StreamReply:
         self._usage_said: Any = None
         self._stitching = False
         self._unstitched: list[Piece] = []
+        self._unsent: list[bytes] = []
 
     def begin_call(self, model: str, resumes: bool) -> None:
         """Another model goes on: what it repeats of the text will be dropped."""
@@ -122,7 +129,13 @@ class StreamReply:
 
     async def show(self, pieces: Sequence[Piece], headers: Mapping[str, str]) -> None:
         """Send what the pieces hold, apart from their finish reasons, which wait for the end."""
-        await self._send(self._encode(self._stitch(pieces, whole=False)), headers)
+        self._unsent += self._encode(self._stitch(pieces, whole=False))
+        if not self._begun:
+            await self._send([], headers)
+
+    async def flush(self) -> None:
+        """Send what waits, in one message."""
+        await self._send([], {})
 
     async def finish(self, action: Action, headers: Mapping[str, str], about: Json | None) -> None:
         """Send what is left, the finish reason, the usage for clients that asked, and the end mark."""
@@ -203,6 +216,7 @@ class StreamReply:
         return {**chunk, "choices": choices}
 
     async def _send(self, events: list[bytes], headers: Mapping[str, str]) -> None:
+        events, self._unsent = self._unsent + events, []
         if not events:
             return
         _, _, send = self._door

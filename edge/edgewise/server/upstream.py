@@ -111,6 +111,11 @@ class Call:
             _log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
             await self._heard.put(_fault("malformed"))
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was heard that was not taken."""
+        return self._heard.empty()
+
     async def next(self, until_ms: int) -> Heard | None:
         """What is heard next; None where that is nothing until the Unix time given."""
         if not self._heard.empty():
