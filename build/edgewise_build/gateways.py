@@ -104,10 +104,10 @@ def _router_toml(upstream: str) -> str:
 def python_proxy(upstream: str, folder: Path) -> Iterator[Gateway]:
     """`edgewise serve`."""
     (folder / "router.toml").write_text(_router_toml(upstream), encoding="utf-8")
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-c", "from edgewise.cli import main; main()", "serve", "--port", str(port)]
     command += ["--config", str(folder / "router.toml"), "--log-level", "warning"]
-    with _running("edgewise", command, port) as pid:
+    with running("edgewise", command, port) as pid:
         yield Gateway(PYTHON, f"http://127.0.0.1:{port}/v1", pid, "auto", ours=True)
 
 
@@ -131,10 +131,10 @@ def litellm(upstream: str, folder: Path) -> Iterator[Gateway]:
     parameters = {"model": "openai/mock", "api_base": upstream, "api_key": "none"}
     settings = {"model_list": [{"model_name": "mock", "litellm_params": parameters}]}
     (folder / "litellm.yaml").write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML, too
-    port = _free_port()
+    port = free_port()
     command = [str(program), "--config", str(folder / "litellm.yaml"), "--port", str(port), "--num_workers", "1"]
     env = {"LITELLM_LOG": "ERROR", "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
-    with _running("LiteLLM", command, port, env) as pid:
+    with running("LiteLLM", command, port, env) as pid:
         yield Gateway(f"LiteLLM {LITELLM} proxy, one worker", f"http://127.0.0.1:{port}/v1", pid)
 
 
@@ -148,9 +148,9 @@ def portkey(upstream: str, _folder: Path) -> Iterator[Gateway]:
         if npm is None:
             raise BuildError("npm is not on the PATH: install Node.js with npm")
         _install("Portkey's gateway", npm, "ci", "--silent")
-    port = _free_port()
+    port = free_port()
     headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": upstream, "authorization": "Bearer none"}
-    with _running("Portkey's gateway", [node, str(program), f"--port={port}", "--headless"], port) as pid:
+    with running("Portkey's gateway", [node, str(program), f"--port={port}", "--headless"], port) as pid:
         yield Gateway(f"Portkey {PORTKEY} gateway", f"http://127.0.0.1:{port}/v1", pid, headers=headers)
 
 
@@ -158,19 +158,22 @@ OURS: tuple[Start, ...] = (python_proxy, worker)
 OTHERS: tuple[Start, ...] = (litellm, portkey)
 
 
-def _install(name: str, *command: str) -> None:
-    run = subprocess.run(command, cwd=FOLDER, env={**os.environ, "CI": "1"}, capture_output=True)
+def _install(name: str, program: str, *arguments: str) -> None:
+    run = subprocess.run([program, *arguments], cwd=FOLDER, env={**os.environ, "CI": "1"}, capture_output=True)
     if run.returncode:
-        raise BuildError(f"{name} could not be installed: run `{' '.join(command)}` where there is a network")
+        command = " ".join([Path(program).name, *arguments])
+        where = "in build/peers/gateways where there is a network"
+        raise BuildError(f"{name} could not be installed: run `{command}` {where}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _running(name: str, command: Sequence[str], port: int, env: Mapping[str, str] | None = None) -> Iterator[int]:
+def running(name: str, command: Sequence[str], port: int, env: Mapping[str, str] | None = None) -> Iterator[int]:
     """A process, once it listens. Raises BuildError where it does not."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(env or {})}, cwd=FOLDER)

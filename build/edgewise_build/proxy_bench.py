@@ -19,10 +19,11 @@ import click
 from rich.progress import Progress
 
 from edgewise.bench import commit, load, machine
+from edgewise.errors import EdgewiseError
 from edgewise.percentiles import median_interval, percentile
 from edgewise_build.checkout import ROOT
 from edgewise_build.errors import BuildError
-from edgewise_build.gateways import OTHERS, OURS, Gateway, upstream
+from edgewise_build.gateways import OTHERS, OURS, Gateway, Start, upstream
 from edgewise_build.proxy_report import markdown, svg
 
 ROUNDS = 10
@@ -48,7 +49,7 @@ class Measured:
     streams_per_second: list[float] = field(default_factory=list)
 
 
-class _Client:
+class Client:
     """One connection that is kept: sends a request, reads its answer."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -65,7 +66,7 @@ class _Client:
         lines += ["content-type: application/json", f"content-length: {len(body)}", "", ""]
         return "\r\n".join(lines).encode() + body
 
-    async def __aenter__(self) -> "_Client":
+    async def __aenter__(self) -> "Client":
         self._reader, self._writer = await asyncio.open_connection(self._host, int(self._port), limit=2**20)
         return self
 
@@ -98,7 +99,7 @@ class _Client:
 
 async def _measure_round(measured: Measured, n: int, seconds: float) -> None:
     """n calls of each kind one after the other, then `seconds` of each kind over all connections."""
-    async with _Client(measured.gateway) as client:
+    async with Client(measured.gateway) as client:
         for streams in (False, True):
             for _ in range(max(3, n // 10)):
                 await client.ask(streams)
@@ -114,7 +115,7 @@ async def _answers_per_second(gateway: Gateway, streams: bool, seconds: float) -
 
     async def work() -> None:
         nonlocal answered
-        async with _Client(gateway) as client:
+        async with Client(gateway) as client:
             while time.perf_counter() < started + seconds:
                 await client.ask(streams)
                 answered += 1
@@ -131,18 +132,18 @@ async def _measure(all_measured: Sequence[Measured], n: int, seconds: float, pro
 
 
 def bench(
-    *, n: int, seconds: float, others: bool = True, progress: Callable[[str], None] = lambda _: None
+    starts: Sequence[Start], *, n: int, seconds: float, progress: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:
-    """The report in its JSON shape: rows of the direct way, of our proxies, and of the other gateways.
+    """The report in its JSON shape: a row of the direct way, then one of each gateway.
 
-    n calls of each kind one after the other, and `seconds` of each kind over 32 connections, for every gateway.
+    Each gets n calls of each kind one after the other, and `seconds` of each kind over 32 connections.
     Raises BuildError where a gateway cannot be installed, does not start, or does not answer.
     """
     before = load()
     with contextlib.ExitStack() as stack:
         direct = stack.enter_context(upstream())
         gateways = [direct]
-        for start in (*OURS, *OTHERS) if others else OURS:
+        for start in starts:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             gateways.append(stack.enter_context(start(direct.url, folder)))
         all_measured = [Measured(gateway, gateway.memory_mb) for gateway in gateways]
@@ -179,13 +180,15 @@ def _added(times: Sequence[float], direct: Sequence[float]) -> dict[str, Any]:
 @click.option("--ours", is_flag=True, help="Leave the other gateways out, and print without writing the page.")
 def main(n: int, seconds: float, ours: bool) -> None:
     """Measure what gateways add to a call, side by side, and write docs/proxy-benchmarks.md."""
+    starts = OURS if ours else (*OURS, *OTHERS)
     with Progress(transient=True) as bar:
-        task = bar.add_task("starting", total=ROUNDS * (1 + len(OURS) + (0 if ours else len(OTHERS))))
-
-        def progress(name: str) -> None:
-            bar.update(task, advance=1, description=name)
-
-        report = bench(n=n, seconds=seconds, others=not ours, progress=progress)
+        task = bar.add_task("starting", total=ROUNDS * (1 + len(starts)))
+        try:
+            report = bench(
+                starts, n=n, seconds=seconds, progress=lambda name: bar.update(task, advance=1, description=name)
+            )
+        except EdgewiseError as error:
+            raise click.UsageError(str(error)) from None
     page = markdown(report)
     if not ours:
         (DOCS / "proxy-benchmarks.md").write_text(page, encoding="utf-8")
