@@ -72,7 +72,7 @@ def _language(heads: Json, baselines: Json) -> Iterator[Bar]:
         return
     sources = head["sources"]
     shared = sources.get(f"tatoeba_laser, {SHARED}")
-    yield from _least(f"language: accuracy, {SHARED}, one of those that even speakers confuse", 0.93, shared, "grouped")
+    yield from _least(f"language: accuracy, {SHARED}, groups that speakers confuse as one", 0.93, shared, "grouped")
     yield from _least(f"language: accuracy, {SHARED}, each by itself", 0.93, shared, "accuracy")
     yield from _least(
         "language: English with code or LaTeX is English", 0.99, sources.get(ENGLISH_WITH_CODE), "accuracy"
