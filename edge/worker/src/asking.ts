@@ -1,6 +1,7 @@
 /** What a client asks for: its body and headers, as the request that is decided and the body that is passed on. */
 
-import { type Json, isObject } from "./chat.ts";
+import { type Ask, type Json, isObject } from "./api.ts";
+import { CHAT } from "./chat.ts";
 import type { Request as Asked } from "./engine.ts";
 import { HttpError, RequestError, unknownModel } from "./errors.ts";
 import type { ProxyTable } from "./proxy.ts";
@@ -32,53 +33,49 @@ const NUMBERS = ["budget_usd", "latency_slo_ms", "cached_tokens"];
 const JSON_FORMATS = ["json_object", "json_schema"];
 const MOST_CHOICES = 128;
 
-/** One request of a client. */
-export interface Ask {
-  readonly request: Asked;
-  /** What is passed on. */
-  readonly body: Json;
-  readonly streams: boolean;
-  /** How many answers it wants at once. */
-  readonly choices: number;
-  readonly wantsUsage: boolean;
-  readonly wantsLogprobs: boolean;
-  readonly explain: boolean;
-}
-
 /**
  * The ask in a body for chat completions. `tenant`: whose key it came with; undefined where no keys are asked for.
  *
  * Throws HttpError naming the field.
  */
 export function readAsk(data: unknown, headers: Headers, proxy: ProxyTable, tenant: string | undefined): Ask {
+  const { router, body, explain } = readFields(data, headers, proxy, tenant);
+  const streams = readFlag(body, "stream");
+  const choices = readChoices(body["n"]);
+  const options = body["stream_options"] || {};
+  if (!isObject(options)) throw new RequestError("not an object", "stream_options");
+  const request = parseRequest({
+    messages: body["messages"],
+    max_tokens: body["max_completion_tokens"] || body["max_tokens"],
+    stream: streams && choices === 1,
+    ...router,
+  });
+  const wantsUsage = options["include_usage"] === true;
+  return { api: CHAT, request, body, streams, choices, wantsUsage, explain, headers: {} };
+}
+
+/** What a body says to the router, whichever API it belongs to, and the body without it. */
+interface Fields {
+  readonly router: Json;
+  readonly explain: boolean;
+  readonly body: Json;
+}
+
+/** Takes a body apart. Throws HttpError naming the field. */
+export function readFields(data: unknown, headers: Headers, proxy: ProxyTable, tenant: string | undefined): Fields {
   if (!isObject(data)) {
     throw new RequestError('write a request as a JSON object such as {"model": "auto", "messages": [...]}');
   }
-  const { explain, ...router } = readRouterFields(data, headers, proxy, tenant);
-  const streams = readFlag(data, "stream");
-  const choices = readChoices(data["n"]);
-  const options = data["stream_options"] || {};
-  if (!isObject(options)) throw new RequestError("not an object", "stream_options");
-  const request = parse({
-    messages: data["messages"],
-    max_tokens: data["max_completion_tokens"] || data["max_tokens"],
-    stream: streams && choices === 1,
+  const { explain, ...stated } = readRouterFields(data, headers, proxy, tenant);
+  const router = {
     id: crypto.randomUUID().replaceAll("-", ""),
     at_ms: Date.now(),
-    ...router,
-    needs: [...new Set([...readNames(router["needs"]), ...needsOf(data)])],
+    ...stated,
+    needs: [...new Set([...readNames(stated["needs"]), ...needsOf(data)])],
     ...readModel(data["model"], proxy),
-  });
-  const { [FIELD]: _, ...body } = data;
-  return {
-    request,
-    body,
-    streams,
-    choices,
-    wantsUsage: options["include_usage"] === true,
-    wantsLogprobs: Boolean(data["logprobs"]),
-    explain: explain === true,
   };
+  const { [FIELD]: _, ...body } = data;
+  return { router, explain: explain === true, body };
 }
 
 /** What the client tells the router, in the body's own field or in headers; the body counts where both do. */
@@ -151,7 +148,7 @@ function readNames(value: unknown): string[] {
   return value;
 }
 
-function readFlag(data: Json, name: string): boolean {
+export function readFlag(data: Json, name: string): boolean {
   const value = data[name] ?? false;
   if (typeof value !== "boolean") throw new RequestError("neither true nor false", name);
   return value;
@@ -165,7 +162,8 @@ function readChoices(value: unknown): number {
   return value;
 }
 
-function parse(fields: Json): Asked {
+/** The request that the fields stand for. Throws HttpError naming the field as the client knows it. */
+export function parseRequest(fields: Json): Asked {
   try {
     return readRequest(fields);
   } catch (error) {

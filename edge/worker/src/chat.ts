@@ -1,10 +1,22 @@
 /** Chat completions, the API that clients and upstreams speak: what is read from its JSON, and what is written. */
 
+import {
+  type Api,
+  type Ask,
+  BrokenOffError,
+  type Json,
+  MalformedError,
+  type Piece,
+  type Reading,
+  type Shown,
+  bearer,
+  isObject,
+  pieceOf,
+  readJson,
+} from "./api.ts";
 import type { Event, Finish } from "./engine.ts";
 import { roundHalfEven } from "./numbers.ts";
 import type { Endpoint } from "./proxy.ts";
-
-export type Json = Record<string, unknown>;
 
 const RESUME_INSTRUCTION =
   "Your last message broke off. Go on exactly where it stopped, in the same language and format: no greeting, no" +
@@ -22,37 +34,59 @@ const BYTES_PER_TOKEN = 4;
 const LEAST_LOGPROB = -1e6;
 const MAX_U32 = 2 ** 32 - 1;
 
-/** What an upstream sent is not what the API says. */
-export class MalformedError extends Error {}
+/** Chat completions. */
+export const CHAT: Api = {
+  name: "chat",
+  path: "/chat/completions",
+  resumes: true,
+  read: ({ choices }) => new ChatReading(choices),
+  headers: (key) => bearer(key),
+  body: upstreamBody,
+};
 
-/** One choice of a chunk or an answer, as it came. */
-export type Choice = Json & { readonly index?: number; readonly delta?: Json; readonly message?: Json };
+/** Reads an answer of so many choices. */
+class ChatReading implements Reading {
+  readonly isOver = false; // [DONE] says so
+  readonly #choices: number;
+  #finishes = new Map<number, string>();
+  #usage: unknown;
 
-/** One payload chunk of an upstream, or its whole answer: the JSON, and what the monitor reads of it. */
-export interface Piece {
-  readonly choices: Choice[];
-  /** The other fields of the JSON. */
-  readonly data: Json;
-  /** In characters, as it came. */
-  readonly size: number;
-  text: string;
-  tokens: number;
-  logprobs: Int32Array;
-  tool: boolean;
-  /** The finish reason of each choice that ends with it, by index, in the upstream's own words. */
-  readonly finishes: Map<number, string>;
+  constructor(choices: number) {
+    this.#choices = choices;
+  }
+
+  get isComplete(): boolean {
+    return this.#finishes.size >= this.#choices;
+  }
+
+  take(text: string): Piece | undefined {
+    const data = readJson(text);
+    refuseError(data);
+    if (isObject(data["usage"])) this.#usage = data["usage"];
+    const piece = readPiece(data, "delta", text.length);
+    for (const [index, reason] of piece?.finishes ?? []) this.#finishes.set(index, reason);
+    return piece;
+  }
+
+  takeWhole(text: string): Piece {
+    const data = readJson(text);
+    refuseError(data);
+    const piece = readPiece(data, "message", text.length);
+    if (piece === undefined) throw new MalformedError("no choices");
+    this.#finishes = piece.finishes;
+    this.#usage = data["usage"];
+    return piece;
+  }
+
+  end(): ReturnType<Reading["end"]> {
+    const reason = this.#finishes.size > 0 ? this.#finishes.get(Math.min(...this.#finishes.keys()))! : "stop";
+    return { finish: finishOf(reason), ...readUsage(this.#usage) };
+  }
 }
 
-/** The object that an upstream sent. Throws MalformedError. */
-export function readJson(text: string): Json {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new MalformedError("not JSON");
-  }
-  if (!isObject(value)) throw new MalformedError("not an object");
-  return value;
+/** An error in place of an answer. */
+function refuseError(data: Json): void {
+  if ("error" in data && !("choices" in data)) throw new BrokenOffError();
 }
 
 /**
@@ -60,15 +94,14 @@ export function readJson(text: string): Json {
  *
  * The text is that of the first choice: the others are passed on unwatched. Throws MalformedError.
  */
-export function readPiece(data: Json, part: "delta" | "message", size: number): Piece | undefined {
+function readPiece(data: Json, part: "delta" | "message", size: number): Piece | undefined {
   const { choices, ...others } = data;
   if (!Array.isArray(choices)) {
     if ((choices === undefined || choices === null) && "usage" in data) return undefined;
     throw new MalformedError("no choices");
   }
   if (choices.length === 0) return undefined;
-  const nothing = { text: "", tokens: 0, logprobs: new Int32Array(), tool: false, finishes: new Map() };
-  const piece: Piece = { choices, data: others, size, ...nothing };
+  const piece = pieceOf(others, size, choices);
   for (const choice of choices as unknown[]) {
     const content = isObject(choice) ? (choice[part] ?? {}) : undefined;
     if (!isObject(choice) || !isObject(content)) throw new MalformedError(`a choice without ${part}`);
@@ -114,7 +147,7 @@ export function finishOf(reason: string): Finish {
 }
 
 /** What an upstream counted, as an event says it; 0 where it did not. */
-export function readUsage(usage: unknown): Pick<Event, "inputTokens" | "outputTokens"> {
+function readUsage(usage: unknown): Pick<Event, "inputTokens" | "outputTokens"> {
   const count = (name: string): number => {
     const value = isObject(usage) ? usage[name] : 0;
     return typeof value === "number" && Number.isInteger(value) && value > 0 ? Math.min(value, MAX_U32) : 0;
@@ -132,14 +165,8 @@ export function usageJson(inputTokens: number, outputTokens: number, counted: un
   };
 }
 
-/** The beginning of an answer that the client has read, to go on from, and about how many tokens that is. */
-export interface Shown {
-  readonly text: string;
-  readonly tokens: number;
-}
-
 /** What an upstream is sent: the client's body with the upstream's name of the model. */
-export function upstreamBody(body: Json, endpoint: Endpoint, streams: boolean, shown: Shown | undefined): string {
+function upstreamBody({ body, streams }: Ask, endpoint: Endpoint, shown: Shown | undefined): string {
   const data: Json = { ...body, model: endpoint.model };
   if (streams) data["stream_options"] = { ...(body["stream_options"] as Json | undefined), include_usage: true };
   if (endpoint.logprobs) data["logprobs"] = true;
@@ -155,6 +182,7 @@ export function upstreamBody(body: Json, endpoint: Endpoint, streams: boolean, s
   return JSON.stringify(data);
 }
 
-export function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** Whether the client asked for log-probabilities itself. */
+export function wantsLogprobs({ body }: Ask): boolean {
+  return Boolean(body["logprobs"]);
 }

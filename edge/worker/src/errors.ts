@@ -24,7 +24,7 @@ export class HttpError extends Error {
     this.headers = headers;
   }
 
-  toJson(): object {
+  toJson(): { error: Record<string, unknown> } {
     const { message, type, param, details } = this;
     return { error: { message, type, param, code: null, ...details } };
   }

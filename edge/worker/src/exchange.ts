@@ -5,8 +5,7 @@
  * each action says, and reports what happens.
  */
 
-import type { Ask } from "./asking.ts";
-import { type Json, type Piece, upstreamBody } from "./chat.ts";
+import type { Ask, Json, Piece } from "./api.ts";
 import { dollarsText, snake } from "./decision.ts";
 import type { Action, Decision, Event, Observation, Session } from "./engine.ts";
 import { OPERATORS_FAULT, type Refusal, internal, unanswered } from "./errors.ts";
@@ -75,7 +74,10 @@ export class Exchange {
     let { action } = this.#session;
     while (action.kind !== "finish" && action.kind !== "fail") {
       await this.#show(action);
-      if (action.kind === "call") this.#beginCall(action);
+      if (action.kind === "call") {
+        if (action.resume && !this.#ask.api.resumes) return this.#giveUp(action);
+        this.#beginCall(action);
+      }
       action = this.#session.advance(this.#hear(await this.#next(Number(action.deadlineMs))));
       if (action.observed.length > 0) this.#around.share(action.observed);
     }
@@ -125,20 +127,20 @@ export class Exchange {
 
   #makeCall({ model, resume, notBeforeMs }: Action): Call {
     const { proxy, secrets } = this.#around;
+    const { api, streams } = this.#ask;
     const endpoint = proxy.models[model]?.endpoint ?? undefined;
-    if (endpoint === undefined || !endpoint.api.includes("chat")) return Call.notSpoken();
+    if (endpoint === undefined || !endpoint.api.includes(api.name)) return Call.notSpoken();
     const key = endpoint.api_key_env === null ? undefined : secrets[endpoint.api_key_env];
     if (endpoint.api_key_env !== null && typeof key !== "string") {
       console.error(`${model} is not called: the Worker has no secret ${endpoint.api_key_env}`);
       return Call.notSpoken();
     }
-    const { body, streams, choices } = this.#ask;
     return Call.of({
-      url: `${endpoint.base_url.replace(/\/+$/, "")}/chat/completions`,
-      key: key as string | undefined,
-      body: upstreamBody(body, endpoint, streams, resume ? this.#reply.shown : undefined),
+      url: endpoint.base_url.replace(/\/+$/, "") + api.path,
+      headers: api.headers(key as string | undefined, this.#ask),
+      body: api.body(this.#ask, endpoint, resume ? this.#reply.shown : undefined),
       streams,
-      choices,
+      reading: api.read(this.#ask),
       notBeforeMs: Number(notBeforeMs),
     });
   }
@@ -150,6 +152,13 @@ export class Exchange {
     }
     await this.#reply.finish(action, this.#headers(), this.#ask.explain ? this.#explain() : undefined);
     this.#around.remember(this.#calls.at(-1)!.model, action.inputTokens + action.outputTokens);
+  }
+
+  /** What has begun in an API that cannot be gone on with ends here; the session ends as if nobody read on. */
+  async #giveUp({ reason }: Action): Promise<void> {
+    await this.#reply.fail(unanswered(snake(reason), this.#refusal), this.#headers());
+    const { observed } = this.#session.advance(filled({ kind: "gone" }));
+    if (observed.length > 0) this.#around.share(observed);
   }
 
   #explain(): Json {

@@ -1,16 +1,17 @@
 /** The HTTP interface: what a Request gets for an answer. Nothing here decides about models. */
 
 import { KEYS_SECRET, type Rates, tenantOf } from "./admission.ts";
-import { AUTO_MODELS, type Ask, readAsk } from "./asking.ts";
+import { type Ask, isObject } from "./api.ts";
+import { AUTO_MODELS, readAsk } from "./asking.ts";
 import { readJsonBody } from "./body.ts";
-import { isObject } from "./chat.ts";
 import type { Conversations } from "./conversations.ts";
 import type { Observation } from "./engine.ts";
 import { HttpError, internal } from "./errors.ts";
 import { Exchange, type Surroundings } from "./exchange.ts";
 import type { PolicyState } from "./policy.ts";
 import type { ProxyTable } from "./proxy.ts";
-import { StreamReply, WholeReply } from "./reply.ts";
+import { MESSAGES, RESPONSES, RelayReply, type RelayedApi, readRelayed } from "./relay.ts";
+import { type Reply, StreamReply, WholeReply } from "./reply.ts";
 import { type Decider, describe, describeDecision, requireModel, route } from "./route.ts";
 
 /** The Worker, as one request finds it. */
@@ -37,6 +38,8 @@ interface Place {
 
 const PLACES: Readonly<Record<string, Place>> = {
   "/v1/chat/completions": { methods: ["POST"], answer: chat },
+  "/v1/responses": { methods: ["POST"], answer: relay(RESPONSES) },
+  "/v1/messages": { methods: ["POST"], answer: relay(MESSAGES) },
   "/v1/route": { methods: ["POST"], answer: decide },
   "/v1/models": { methods: ["GET"], answer: models },
   "/healthz": { methods: ["GET", "HEAD"], answer: health },
@@ -57,20 +60,34 @@ export async function handle(request: Request, host: Host): Promise<Response> {
   }
 }
 
+type ReadAsk = (data: unknown, headers: Headers, proxy: ProxyTable, tenant: string | undefined) => Ask;
+type MakeReply = (ask: Ask, leave: () => void) => Reply;
+
+function chat(request: Request, host: Host): Promise<Response> {
+  const overlap = host.engine.overlap.bind(host.engine);
+  return exchange(request, host, readAsk, (ask, leave) =>
+    ask.streams ? new StreamReply(ask, overlap, leave) : new WholeReply(ask),
+  );
+}
+
+function relay(api: RelayedApi): Answer {
+  const read: ReadAsk = (...given) => readRelayed(api, ...given);
+  return (request, host) => exchange(request, host, read, (ask, leave) => new RelayReply(ask, leave));
+}
+
 /** An answer of the model that the router chooses, or of the one that the client names. */
-async function chat(request: Request, host: Host): Promise<Response> {
+async function exchange(request: Request, host: Host, readAs: ReadAsk, replyTo: MakeReply): Promise<Response> {
   const tenant = await tenantOf(request.headers, host.proxy, host.secrets[KEYS_SECRET]);
-  const read = readAsk(await readJsonBody(request), request.headers, host.proxy, tenant);
+  const read = readAs(await readJsonBody(request), request.headers, host.proxy, tenant);
   host.rates.take(read.request.tenant, host.proxy);
   const ask = { ...read, request: host.conversations.recall(read.request) };
   const { decision, session } = host.engine.open(ask.request);
   requireModel(decision, host.phrases);
-  const leave = (): void => exchange.leave();
-  const overlap = host.engine.overlap.bind(host.engine);
-  const reply = ask.streams ? new StreamReply(ask, overlap, leave) : new WholeReply(ask);
-  const exchange = new Exchange(ask, decision, session, reply, surroundingsOf(ask, host));
+  const leave = (): void => underWay.leave();
+  const reply = replyTo(ask, leave);
+  const underWay = new Exchange(ask, decision, session, reply, surroundingsOf(ask, host));
   request.signal.addEventListener("abort", leave);
-  host.later(exchange.run());
+  host.later(underWay.run());
   return reply.response;
 }
 

@@ -1,7 +1,7 @@
 /** What the client reads: one well-formed answer, whoever writes it, as a stream of chunks or as a whole. */
 
-import type { Ask } from "./asking.ts";
-import { type Choice, type Json, type Piece, type Shown, finishOf, isObject, isSaid, usageJson } from "./chat.ts";
+import { type Ask, type Choice, type Json, type Piece, type Shown, isObject } from "./api.ts";
+import { finishOf, isSaid, usageJson, wantsLogprobs } from "./chat.ts";
 import { snake } from "./decision.ts";
 import type { Action } from "./engine.ts";
 import { HttpError } from "./errors.ts";
@@ -200,16 +200,15 @@ export class StreamReply implements Reply {
     if (events.length === 0) return;
     if (!this.#hasBegun) {
       this.#hasBegun = true;
-      const named = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", ...headers };
-      this.#respond(new Response(this.#out.readable, { headers: named }));
+      this.#respond(this.#out.response(headers));
     }
     await this.#out.send(events.join(""));
   }
 }
 
 /** The body of a response that is written while it is read: whoever writes waits for a client that reads slowly. */
-class EventStream {
-  readonly readable: ReadableStream<Uint8Array>;
+export class EventStream {
+  readonly #readable: ReadableStream<Uint8Array>;
   readonly #encoder = new TextEncoder();
   readonly #left: () => void;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -218,7 +217,7 @@ class EventStream {
 
   constructor(left: () => void) {
     this.#left = left;
-    this.readable = new ReadableStream(
+    this.#readable = new ReadableStream(
       {
         start: (controller) => void (this.#controller = controller),
         pull: () => this.#resume(),
@@ -226,6 +225,12 @@ class EventStream {
       },
       { highWaterMark: STREAM_PIECES },
     );
+  }
+
+  /** The response that it is the body of. */
+  response(headers: HeaderFields): Response {
+    const named = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", ...headers };
+    return new Response(this.#readable, { headers: named });
   }
 
   async send(text: string): Promise<void> {
@@ -250,7 +255,7 @@ class EventStream {
 }
 
 function withoutLogprobs(choice: Json, ask: Ask): Json {
-  if (ask.wantsLogprobs) return choice;
+  if (wantsLogprobs(ask)) return choice;
   const { logprobs: _, ...others } = choice;
   return others;
 }

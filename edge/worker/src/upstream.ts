@@ -1,6 +1,6 @@
 /** Calls of upstreams: one HTTP request each, heard as the events that a session reads. */
 
-import { type Json, MalformedError, type Piece, finishOf, isObject, readJson, readPiece, readUsage } from "./chat.ts";
+import { BrokenOffError, MalformedError, type Piece, type Reading, isObject, readJson } from "./api.ts";
 import type { Event, Fault } from "./engine.ts";
 import type { Refusal } from "./errors.ts";
 import { EventReader, EventTooLargeError } from "./sse.ts";
@@ -31,10 +31,10 @@ export interface Heard {
 /** What is asked of an upstream. */
 export interface Question {
   readonly url: string;
-  readonly key: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly streams: boolean;
-  readonly choices: number;
+  readonly reading: Reading;
   /** Unix time at which the call begins; 0: at once. */
   readonly notBeforeMs: number;
 }
@@ -113,18 +113,19 @@ async function* hear(question: Question, signal: AbortSignal): AsyncGenerator<He
 
 function faultOf(error: unknown): Fault {
   if (error instanceof Broken) return error.fault;
+  if (error instanceof BrokenOffError) return "cut";
   if (error instanceof EventTooLargeError) return "too-large";
   if (!(error instanceof MalformedError)) console.error(error);
   return "malformed";
 }
 
-async function ask({ url, key, body, streams }: Question, signal: AbortSignal): Promise<Response> {
-  const headers: Record<string, string> = {
+async function ask({ url, body, streams, ...given }: Question, signal: AbortSignal): Promise<Response> {
+  const headers = {
     "content-type": "application/json",
     accept: streams ? "text/event-stream" : "application/json",
     "user-agent": "edgewise",
+    ...given.headers,
   };
-  if (key !== undefined) headers["authorization"] = `Bearer ${key}`;
   try {
     return await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
   } catch {
@@ -143,51 +144,29 @@ async function* hearResponse(response: Response, question: Question): AsyncGener
   yield { event: { kind: "headers", status } };
   const type = headers.get("content-type")?.split(";")[0]!.trim().toLowerCase();
   if (type !== (question.streams ? "text/event-stream" : "application/json")) throw new Broken("wrong-type");
-  yield* question.streams ? hearStream(response, question.choices) : hearWhole(response);
+  yield* question.streams ? hearStream(response, question.reading) : hearWhole(response, question.reading);
 }
 
-/** The chunks of a stream, and its end once every choice has its finish reason and the usage had time to come. */
-async function* hearStream(response: Response, choices: number): AsyncGenerator<Heard> {
-  const finishes = new Map<number, string>();
-  const isComplete = (): boolean => finishes.size >= choices;
-  let usage: unknown;
-  for await (const text of readEvents(response, isComplete)) {
-    const data = readJson(text);
-    refuseError(data);
-    if (isObject(data["usage"])) usage = data["usage"];
-    const piece = readPiece(data, "delta", text.length);
-    if (piece === undefined) continue;
-    for (const [index, reason] of piece.finishes) finishes.set(index, reason);
-    yield chunkOf(piece);
+/** The chunks of a stream, and its end once the answer is complete and its usage had time to come. */
+async function* hearStream(response: Response, reading: Reading): AsyncGenerator<Heard> {
+  for await (const text of readEvents(response, () => reading.isComplete)) {
+    const piece = reading.take(text);
+    if (piece !== undefined) yield chunkOf(piece);
+    if (reading.isOver) break;
   }
-  if (!isComplete()) throw new Broken("cut");
-  yield endOf(finishes, usage);
+  if (!reading.isComplete) throw new Broken("cut");
+  yield { event: { kind: "end", ...reading.end() } };
 }
 
 /** A whole answer: one chunk, then its end. */
-async function* hearWhole(response: Response): AsyncGenerator<Heard> {
-  const text = await readText(response, MAX_ANSWER_BYTES);
-  const data = readJson(text);
-  refuseError(data);
-  const piece = readPiece(data, "message", text.length);
-  if (piece === undefined) throw new MalformedError("no choices");
-  yield chunkOf(piece);
-  yield endOf(piece.finishes, data["usage"]);
-}
-
-/** An error in place of an answer: the upstream broke it off. */
-function refuseError(data: Json): void {
-  if ("error" in data && !("choices" in data)) throw new Broken("cut");
+async function* hearWhole(response: Response, reading: Reading): AsyncGenerator<Heard> {
+  yield chunkOf(reading.takeWhole(await readText(response, MAX_ANSWER_BYTES)));
+  yield { event: { kind: "end", ...reading.end() } };
 }
 
 function chunkOf(piece: Piece): Heard {
   const { text, tokens, logprobs, tool } = piece;
   return { event: { kind: "chunk", text, tokens, logprobs, tool }, piece };
-}
-
-function endOf(finishes: Map<number, string>, usage: unknown): Heard {
-  const reason = finishes.size > 0 ? finishes.get(Math.min(...finishes.keys()))! : "stop";
-  return { event: { kind: "end", finish: finishOf(reason), ...readUsage(usage) } };
 }
 
 /** The data of all events up to [DONE]. After the finish reasons neither silence nor a cut is a fault. */
