@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -159,6 +160,11 @@ def test_page() -> None:
     )
     assert "| the Worker adds less than Portkey's gateway | 1.50 ms | 1.60 ms | **missed** |" in page
     assert "| the Python proxy adds at most a third of LiteLLM's | 2.00 ms | 1.90 ms | met |" in page
+
+
+def test_the_page_in_the_docs_is_that_of_its_figures() -> None:
+    report = json.loads((proxy_bench.DOCS / "proxy-benchmarks.json").read_text(encoding="utf-8"))
+    assert (proxy_bench.DOCS / "proxy-benchmarks.md").read_text(encoding="utf-8") == markdown(report)
 
 
 def test_plot() -> None:
