@@ -235,6 +235,11 @@ class Upstream(AbstractContextManager["Upstream"]):
         """The calls that were made for a request."""
         return self._plans[mark].calls
 
+    @property
+    def under_way(self) -> int:
+        """How many calls are being answered."""
+        return sum(not call.ended for plan in list(self._plans.values()) for call in plan.calls)
+
     def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
