@@ -71,4 +71,4 @@ wheel: build
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv build/peers/node_modules edge/worker/node_modules edge/worker/generated edge/edgewise/artifacts dist
+	rm -rf .venv build/peers/node_modules build/peers/gateways/.venv build/peers/gateways/node_modules edge/worker/node_modules edge/worker/generated edge/edgewise/artifacts dist

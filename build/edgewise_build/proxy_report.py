@@ -30,8 +30,8 @@ as a session; the others pass requests on to one model.
 Client, gateway and upstream share the machine's cores: compare rows, not figures of other machines. edgewise reads
 every chunk of a stream, which is why it answers far fewer streams a second than whole answers. Portkey's gateway waits
 25 ms before the first chunk of a stream: a timer in its own code. Memory is resident, of all processes of a gateway,
-before the first request and after the last; that of workerd is mostly its JavaScript heap, for which no limit is set
-here, and levels off near 300 MB after some ten thousand requests.
+before the first request and after the last; that of workerd, for which no limit is set here, levels off near 300 MB
+after some ten thousand requests.
 
 ## Targets
 
