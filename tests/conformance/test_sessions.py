@@ -9,7 +9,7 @@ from edgewise.request import Request
 from edgewise_build.workerd import JavaScriptEngine
 from support.engines import require_component
 from support.scene import NOON
-from support.sessions import policy, random_event
+from support.sessions import Session, policy, random_event
 
 PROMPTS = (
     "Write a poem about the sea.",
@@ -80,6 +80,32 @@ def test_workerd_acts_alike(
         assert workerd_engine.overlap(shown, fresh, True) == engines[0].overlap(shown, fresh, True) == 24
     finally:
         workerd_engine.load_policy(default_policy)
+
+
+WATCHED = {"hold_back_tokens": 16, "window_tokens": 8, "low_confidence": 0.35, "repetition": 3, "refusal": True,
+           "language_drift": True, "broken_json": True, "stale_knowledge": True}  # fmt: skip
+FINDINGS: dict[str, tuple[str, tuple[int, ...], list[str]]] = {
+    "low_confidence": (" perhaps", (-3_000,), []),
+    "repetition": (" and so on and on, as it was said before;", (), []),
+    "refusal": ("I'm sorry, but I can't help with that request. ", (), []),
+    "stale_knowledge": ("As of my last knowledge update in 2023, ", (), []),
+    "broken_json": ("no JSON at all ", (), ["json"]),
+}
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_every_finding_calls_another_model_on_every_engine(finding: str, weights: bytes) -> None:
+    text, logprobs, needs = FINDINGS[finding]
+    blob = policy(monitor={"default": "watched", "tasks": {}, "domains": {}, "levels": {"watched": WATCHED}})
+    for engine in (PythonEngine(weights), CoreModuleEngine(require_component()), ComponentEngine(require_component())):
+        engine.load_policy(blob)
+        session = Session(engine, needs=needs)
+        session.send("headers", 50, status=200)
+        for at in range(100, 130):
+            action = session.send("chunk", at, text=text, tokens=1, logprobs=logprobs)
+            if action.kind == "call":
+                break
+        assert (action.kind, action.reason) == ("call", finding), engine.runtime
 
 
 def test_overlaps_are_the_same(weights: bytes, default_policy: bytes) -> None:

@@ -186,7 +186,7 @@ def open_session(
     session = sessions[slot]
     _set_up(session, slot, request, policy, memory)
     _list_candidates(session, models, memory)
-    _call_next(BECAUSE_DECIDED, session, policy, models, endpoints, strings, memory)
+    _call_next(BECAUSE_DECIDED, session, policy, models, tenants, endpoints, strings, memory)
 
 
 def _find_room(sessions: Records[Session], memory: Memory) -> int:
@@ -290,23 +290,20 @@ def advance(
     session.now = max(session.now, min(max(event.at_ms, 0), MAX_TIME))
     kind = event.kind
     if kind == EVENT_GONE:
-        _leave(session, models, memory)
+        _leave(session, policy, models, tenants, endpoints, strings, memory)
     elif kind == EVENT_HEADERS and session.state == CALLING:
-        _read_headers(event, session, policy, models, memory)
+        _read_headers(event, session, policy, models, tenants, endpoints, strings, memory)
     elif kind == EVENT_CHUNK and session.state >= WAITING:
-        _read_chunk(event, text, numbers, session, weights, policy, models, endpoints, memory)
+        _read_chunk(event, text, numbers, session, weights, policy, models, tenants, endpoints, strings, memory)
     elif kind == EVENT_END and session.state >= WAITING:
-        _read_end(event, session, policy, models, endpoints, memory)
+        _read_end(event, session, policy, models, tenants, endpoints, strings, memory)
     elif kind == EVENT_FAULT and event.fault < len(FAULTS):
-        _fail_over(_REASON_OF_FAULT[event.fault], OUTCOME_ERROR, 1, session, policy, models, memory)
+        reason = _REASON_OF_FAULT[event.fault]
+        _fail_over(reason, OUTCOME_ERROR, 1, session, policy, models, tenants, endpoints, strings, memory)
     elif kind == EVENT_TIMER:
-        _read_clock(session, policy, models, memory)
+        _read_clock(session, policy, models, tenants, endpoints, strings, memory)
     else:
         _go_on(session, policy, memory)
-    if memory.action.observed.length > 0:
-        _report(session, policy, models, tenants, endpoints, strings, memory)
-    if memory.action.kind == CALL:
-        _call_next(memory.action.reason, session, policy, models, endpoints, strings, memory)
 
 
 def _is_open(session: Session, name: int, memory: Memory) -> bool:
@@ -318,6 +315,9 @@ def _read_headers(
     session: Session,
     policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
     """2xx: the answer follows. 429: a pause. 408 and 5xx: a failure that may pass. All others will not pass."""
@@ -343,7 +343,7 @@ def _read_headers(
         if not 401 <= status <= 404:
             outcome = _NOTHING_TO_OBSERVE  # the fault lies with the request
     memory.observed.retry_after_ms = event.retry_after_ms
-    _fail_over(reason, outcome, 0, session, policy, models, memory)
+    _fail_over(reason, outcome, 0, session, policy, models, tenants, endpoints, strings, memory)
 
 
 def _read_chunk(
@@ -354,7 +354,9 @@ def _read_chunk(
     weights: Weights,
     policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
     endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
     _count_chunk(event, text, session)
@@ -375,9 +377,9 @@ def _read_chunk(
             memory.spoken,
         )
     if finding != FINDING_NOTHING and _can_mend(finding, session, policy, models, endpoints):
-        _replace(finding, session, policy, models, memory)
+        _replace(finding, session, policy, models, tenants, endpoints, strings, memory)
     elif session.budget > 0 and session.spent + _cost_so_far(session, models) > session.budget:
-        _finish(BECAUSE_BUDGET_SPENT, FINISH_LENGTH, 0, 0, session, models, memory)
+        _finish(BECAUSE_BUDGET_SPENT, FINISH_LENGTH, 0, 0, session, policy, models, tenants, endpoints, strings, memory)
     else:
         _go_on(session, policy, memory)
 
@@ -406,12 +408,14 @@ def _read_end(
     session: Session,
     policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
     endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
     """The upstream said that it has finished, or its stream just ended."""
     if event.finish == FINISH_NONE or event.finish >= len(FINISHES):
-        _fail_over(BECAUSE_CUT, OUTCOME_ERROR, 1, session, policy, models, memory)
+        _fail_over(BECAUSE_CUT, OUTCOME_ERROR, 1, session, policy, models, tenants, endpoints, strings, memory)
         return
     finding = close(session.monitor, policy.levels[session.level]) if event.finish == FINISH_STOP else FINDING_NOTHING
     if event.finish == FINISH_CONTENT_FILTER and session.text_from == 0:
@@ -419,42 +423,51 @@ def _read_end(
     if finding == FINDING_EMPTY and (session.tool_from > 0 or session.shown_before == 1):
         finding = FINDING_NOTHING
     if finding == FINDING_EMPTY and session.text_from == 0:
-        _fail_over(BECAUSE_EMPTY, OUTCOME_ERROR, 0, session, policy, models, memory)
+        _fail_over(BECAUSE_EMPTY, OUTCOME_ERROR, 0, session, policy, models, tenants, endpoints, strings, memory)
     elif finding != FINDING_NOTHING and _can_mend(finding, session, policy, models, endpoints):
-        _replace(finding, session, policy, models, memory)
+        _replace(finding, session, policy, models, tenants, endpoints, strings, memory)
     else:
         counted_in = event.input_tokens
         counted_out = event.output_tokens
-        _finish(BECAUSE_ANSWERED, event.finish, counted_in, counted_out, session, models, memory)
+        reason = BECAUSE_ANSWERED
+        finish = event.finish
+        _finish(reason, finish, counted_in, counted_out, session, policy, models, tenants, endpoints, strings, memory)
 
 
 def _read_clock(
     session: Session,
     policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
     """A deadline may have passed: of the request, of the first token, of the next chunk, or of what is held back."""
     if session.now >= session.deadline_at:
-        _close_call(OUTCOME_TIMEOUT, session, models, memory)
+        _close_call(OUTCOME_TIMEOUT, session, policy, models, tenants, endpoints, strings, memory)
         memory.action.show = session.shown
         _end(FAIL, BECAUSE_TIME_UP, session, memory)
     elif session.state <= WAITING and session.now >= session.patience_at:
-        _fail_over(BECAUSE_LATE, OUTCOME_TIMEOUT, 0, session, policy, models, memory)
+        _fail_over(BECAUSE_LATE, OUTCOME_TIMEOUT, 0, session, policy, models, tenants, endpoints, strings, memory)
     elif session.state >= HOLDING and session.now >= session.heard_at + policy.session.stall_ms:
-        _fail_over(BECAUSE_STALLED, OUTCOME_TIMEOUT, 1, session, policy, models, memory)
+        _fail_over(BECAUSE_STALLED, OUTCOME_TIMEOUT, 1, session, policy, models, tenants, endpoints, strings, memory)
     else:
         _go_on(session, policy, memory)
 
 
 def _leave(
     session: Session,
+    policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
     """The client is gone: what it read is paid for, and says nothing against the model."""
     outcome = OUTCOME_OK if session.first_at > 0 else _NOTHING_TO_OBSERVE
-    _close_call(outcome, session, models, memory)
+    _close_call(outcome, session, policy, models, tenants, endpoints, strings, memory)
     memory.action.show = session.shown
     _end(FINISH, BECAUSE_CLIENT_GONE, session, memory)
 
@@ -480,6 +493,9 @@ def _replace(
     session: Session,
     policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
     """Give the answer to another model: what is held back is dropped. The endpoint did its part, so it counts as ok."""
@@ -488,7 +504,8 @@ def _replace(
         for place in range(session.candidate_count):
             if models[session.candidates[place].model].abilities & NEED_LIVE_RETRIEVAL == 0:
                 session.candidates[place].excluded = 1
-    _fail_over(_REASON_OF_FINDING[finding], OUTCOME_OK, 0, session, policy, models, memory)
+    reason = _REASON_OF_FINDING[finding]
+    _fail_over(reason, OUTCOME_OK, 0, session, policy, models, tenants, endpoints, strings, memory)
 
 
 def _fail_over(
@@ -498,9 +515,12 @@ def _fail_over(
     session: Session,
     policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
-    """End the call under way, so that the next model is called.
+    """End the call under way, and call the next model or fail.
 
     `keeps_text`: 1 where what is held back is a good beginning, to be shown and gone on from if the client has seen
     any of the answer already.
@@ -508,9 +528,9 @@ def _fail_over(
     candidate = session.candidates[session.current]
     backoff = policy.session.backoff_ms << min(max(0, candidate.calls - 1), 10)
     candidate.available_at = max(candidate.available_at, session.now + backoff)
-    _close_call(outcome, session, models, memory)
+    _close_call(outcome, session, policy, models, tenants, endpoints, strings, memory)
     _keep_shown(keeps_text, session, memory)
-    _act(CALL, reason, memory)
+    _call_next(reason, session, policy, models, tenants, endpoints, strings, memory)
 
 
 def _keep_shown(keeps_text: int, session: Session, memory: Memory) -> None:
@@ -535,6 +555,7 @@ def _call_next(
     session: Session,
     policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
     endpoints: Records[Endpoint],
     strings: U8,
     memory: Memory,
@@ -668,10 +689,14 @@ def _cost_so_far(session: Session, models: Records[Model]) -> int:
 def _close_call(
     outcome: int,
     session: Session,
+    policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
-    """Add what the call cost, and write down how it went; `memory.observed.retry_after_ms` is set already."""
+    """Add what the call cost, and take in how it went; `memory.observed.retry_after_ms` is set already."""
     cost = _cost_so_far(session, models)
     session.spent = min(session.spent + cost, _MAX_SPENT)
     memory.action.cost = session.spent
@@ -686,21 +711,6 @@ def _close_call(
     observed.tokens_per_s = _speed(session)
     observed.cost = cost
     observed.at_ms = session.now
-    memory.action.observed.start = memory.addresses.observed
-    memory.action.observed.length = 1
-
-
-def _report(
-    session: Session,
-    policy: Policy,
-    models: Records[Model],
-    tenants: Records[Tenant],
-    endpoints: Records[Endpoint],
-    strings: U8,
-    memory: Memory,
-) -> None:
-    """Take how the call went into the live table, and name what it is about for those who share the table."""
-    observed = memory.observed
     model = session.candidates[session.current].model
     _name(models[model].name, observed.model, memory)
     _clear_span(observed.region)
@@ -710,6 +720,8 @@ def _report(
     if session.tenant >= 0:
         _name(tenants[session.tenant].name, observed.tenant, memory)
     take_in(observed, model, session.region, session.tenant, policy, models, endpoints, strings, memory)
+    memory.action.observed.start = memory.addresses.observed
+    memory.action.observed.length = 1
 
 
 def _speed(session: Session) -> int:
@@ -736,7 +748,11 @@ def _finish(
     counted_in: int,
     counted_out: int,
     session: Session,
+    policy: Policy,
     models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
+    strings: U8,
     memory: Memory,
 ) -> None:
     """Show everything, and say what the answer took: the upstream's own count where it gave one.
@@ -752,7 +768,7 @@ def _finish(
     action.show = session.received
     action.input_tokens = session.input_tokens
     action.output_tokens = session.prefix_tokens + session.tokens
-    _close_call(OUTCOME_OK, session, models, memory)
+    _close_call(OUTCOME_OK, session, policy, models, tenants, endpoints, strings, memory)
     _end(FINISH, reason, session, memory)
 
 
