@@ -158,10 +158,9 @@ class Simulation:
             fate = Fate(row, decision, FAILED, cost=action.cost, attempts=attempts, reason=action.reason)
         else:
             waited_ms = session.first_token_ms - session.arrived_ms
-            cost = action.cost - _saved_by_cache(session)
             strongest = session.router.config.models[self._report.strongest]
             always = price_of(strongest, decision, row.request.cached_tokens)
-            fate = Fate(row, decision, SERVED, session.model, waited_ms, cost, always, attempts)
+            fate = Fate(row, decision, SERVED, session.model, waited_ms, action.cost, always, attempts)
         self._report.count(fate, session.arrived_ms)
 
     def _note(self, session: _Session, observed: Observation, now: int) -> None:
@@ -222,15 +221,6 @@ def _heard(answer: Answer, decision: Decision, session: int, now: int, stall_ms:
         input_tokens=decision.input_tokens,
         output_tokens=decision.output_tokens,
     )
-
-
-def _saved_by_cache(session: _Session) -> int:
-    """What the prompt cache takes off the price of the answer, in picodollars: the session counts full prices."""
-    request, decision = session.row.request, session.decision
-    if session.model != request.session_model:
-        return 0
-    model = session.router.config.models[session.model]
-    return price_of(model, decision) - price_of(model, decision, request.cached_tokens)
 
 
 def _at_price(model: ModelConfig, change: PriceChange) -> ModelConfig:
