@@ -559,6 +559,13 @@ async def check(client: httpx.AsyncClient, upstream: Upstream, case: Case) -> Se
     return seen
 
 
+def _region_of(case: Case, mark: str) -> str:
+    """Where all models limit their rate, for a while nobody else could be served: such a case has a region to itself."""
+    if case.always and any(fault.kind == "rate_limited" for fault in case.faults):
+        return f"r{int(case.streams)}"
+    return f"r{2 + int(mark[:8], 16) % (REGIONS - 2)}"
+
+
 def request_body(case: Case, mark: str) -> dict[str, Any]:
     """The request of a case."""
     question = f"Describe the quiet morning of a lighthouse keeper in one paragraph. (mark:{mark})"
@@ -567,7 +574,7 @@ def request_body(case: Case, mark: str) -> dict[str, Any]:
         "messages": [{"role": "user", "content": question}],
         "stream": case.streams,
         "logprobs": True,
-        "edgewise": {"region": f"r{int(mark[:8], 16) % REGIONS}", "session": mark},
+        "edgewise": {"region": _region_of(case, mark), "session": mark},
     }
     if case.streams:
         body["stream_options"] = {"include_usage": True}
