@@ -560,7 +560,7 @@ async def check(client: httpx.AsyncClient, upstream: Upstream, case: Case) -> Se
 
 
 def _region_of(case: Case, mark: str) -> str:
-    """Where all models limit their rate, for a while nobody else could be served: such a case has a region to itself."""
+    """Where all models limit their rate, nobody else is served for a while: such a case has a region to itself."""
     if case.always and any(fault.kind == "rate_limited" for fault in case.faults):
         return f"r{int(case.streams)}"
     return f"r{2 + int(mark[:8], 16) % (REGIONS - 2)}"
