@@ -1,6 +1,7 @@
 """Sessions on every engine: the same events, the same actions, and the same live table afterwards."""
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ PROMPTS = (
     '{"json": true}',
 )
 TRACES = 150
-TRACES_IN_WORKERD = 40
+FEWER_TRACES = 40
 
 
 def trace(seed: int, *engines: Engine) -> None:
@@ -71,7 +72,7 @@ def test_workerd_acts_alike(
     for engine in engines:
         engine.load_policy(blob)
     try:
-        for seed in range(TRACES_IN_WORKERD):
+        for seed in range(FEWER_TRACES):
             trace(seed, *engines)
         snapshot = engines[0].snapshot()
         assert workerd_engine.snapshot() == snapshot
@@ -80,6 +81,15 @@ def test_workerd_acts_alike(
         assert workerd_engine.overlap(shown, fresh, True) == engines[0].overlap(shown, fresh, True) == 24
     finally:
         workerd_engine.load_policy(default_policy)
+
+
+def test_the_interpreter_build_acts_alike(blob: bytes, weights: bytes, componentized: Path) -> None:
+    engines = [PythonEngine(weights), ComponentEngine(componentized.read_bytes(), "componentize-py")]
+    for engine in engines:
+        engine.load_policy(blob)
+    for seed in range(FEWER_TRACES):
+        trace(seed, *engines)
+    assert engines[0].snapshot() == engines[1].snapshot()
 
 
 WATCHED = {"hold_back_tokens": 16, "window_tokens": 8, "low_confidence": 0.35, "repetition": 3, "refusal": True,
