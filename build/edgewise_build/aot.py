@@ -18,10 +18,12 @@ from edgewise_build.checkout import WIT
 from edgewise_build.errors import BuildError
 from edgewise_build.node import run_tool
 
+# Numba's own optimiser and code generator work for this machine and leave their traces in the IR, such as stack slots
+# that numbers and pointers share because both take 64 bits here. So numba optimises nothing; `wasm` does, for wasm32.
 COMPILER_ENVIRONMENT = {
     "NUMBA_CPU_NAME": "generic",
     "NUMBA_CPU_FEATURES": "",
-    "NUMBA_OPT": "1",
+    "NUMBA_OPT": "0",
     "NUMBA_DISABLE_JIT": "0",
     "PYTHONHASHSEED": "0",
 }
@@ -80,11 +82,11 @@ def _compile(weights: bytes) -> bytes:
 
 def _main() -> None:
     from edgewise_build.lower import LoweringError
-    from edgewise_build.wasm import LinkError
+    from edgewise_build.wasm import LayoutError, LinkError
 
     try:
         module = _compile(Path(sys.argv[1]).read_bytes())
-    except (BuildError, LoweringError, LinkError) as error:
+    except (BuildError, LoweringError, LayoutError, LinkError) as error:
         sys.exit(str(error))
     Path(sys.argv[2]).write_bytes(module)
 

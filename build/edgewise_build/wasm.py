@@ -16,19 +16,30 @@ FEATURES = "+simd128,+bulk-memory"
 STACK_BYTES = 65536
 MAX_MEMORY_BYTES = 128 * 1024 * 1024
 
+_POINTER_SLOT = re.compile(r"^ *(%\S+) = alloca ptr\b", re.MULTILINE)
+_NUMBER_ACCESS = re.compile(r"(?:\bstore i\d+ .*|= load i\d+), ptr (%[^\s,]+)")
+
 
 class LinkError(Exception):
     """A symbol that survived to the linker: the core used something that is outside its subset."""
 
 
+class LayoutError(Exception):
+    """IR that was optimised for pointers of another width; names the function."""
+
+
 def compile_modules(modules: list[str]) -> bytes:
-    """The wasm32 object file of several LLVM IR modules, linked and optimised as one."""
+    """The wasm32 object file of several LLVM IR modules, linked and optimised as one.
+
+    Raises LayoutError for IR that only means the same where a pointer is as wide as a number.
+    """
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     machine = llvm.Target.from_triple(TRIPLE).create_target_machine(opt=3, features=FEATURES, reloc="static")
     header = f'target datalayout = "{machine.target_data}"\ntarget triple = "{TRIPLE}"\n'
     linked = llvm.parse_assembly(header)
     for module in modules:
+        _refuse_shared_slots(module)
         linked.link_in(llvm.parse_assembly(header + _for_wasm(module)))
     linked.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
@@ -36,6 +47,22 @@ def compile_modules(modules: list[str]) -> bytes:
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(linked, passes)
     return bytes(machine.emit_object(linked))
+
+
+def _refuse_shared_slots(module: str) -> None:
+    """Where pointers take 64 bits, LLVM may let a number share the stack slot of a pointer. Here they take 32.
+
+    The number would not fit, so LLVM would take it for one that is never read.
+    """
+    for function in module.split("\ndefine ")[1:]:
+        slots = set(_POINTER_SLOT.findall(function))
+        if any(slot in slots for slot in _NUMBER_ACCESS.findall(function)):
+            name = re.search(r"@([^(]+)\(", function)
+            assert name is not None
+            raise LayoutError(
+                f"{name[1]}: a number stands in the stack slot of a pointer, so this IR was optimised for another "
+                "machine; lower the core without optimisation (NUMBA_OPT=0)"
+            )
 
 
 def _for_wasm(module: str) -> str:

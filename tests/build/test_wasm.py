@@ -3,7 +3,7 @@
 import pytest
 import wasmtime
 
-from edgewise_build.wasm import LinkError, compile_modules, link
+from edgewise_build.wasm import LayoutError, LinkError, compile_modules, link
 
 CALLER = """
 declare i32 @{symbol}(i32)
@@ -56,3 +56,35 @@ define i32 @decide(i32 %x) {
 def test_an_export_that_is_missing_is_an_error():
     with pytest.raises(LinkError, match="symbol exported via --export not found: nothing"):
         link(compile_modules(["define i32 @decide() {\n  ret i32 1\n}"]), ["nothing"])
+
+
+SHARED_SLOT = """
+define i64 @decide(i64 %x) {{
+  %unused = alloca ptr, align 8
+  %slot = alloca {kind}, align 8
+  store ptr null, ptr %slot, align 8
+  store i64 %x, ptr %slot, align 8
+  %y = load i64, ptr %slot, align 8
+  ret i64 %y
+}}
+"""
+
+
+def test_a_number_in_the_stack_slot_of_a_pointer_is_refused():
+    """A pointer is half as wide as such a number: what LLVM makes of it would lose the number."""
+    with pytest.raises(LayoutError, match="decide: a number stands in the stack slot of a pointer"):
+        compile_modules([SHARED_SLOT.format(kind="ptr")])
+
+
+@pytest.mark.parametrize("access", ["store i64 %x, ptr %slot, align 8", "%y = load i64, ptr %slot, align 8"])
+def test_either_access_is_enough(access):
+    ir = f"\ndefine void @decide(i64 %x) {{\n  %slot = alloca ptr, align 8\n  {access}\n  ret void\n}}"
+    with pytest.raises(LayoutError, match="decide"):
+        compile_modules([ir])
+
+
+def test_a_pointer_in_the_stack_slot_of_a_number_is_fine():
+    data = link(compile_modules([SHARED_SLOT.format(kind="i64")]), ["decide"])
+    store = wasmtime.Store()
+    instance = wasmtime.Instance(store, wasmtime.Module(store.engine, data), [])
+    assert instance.exports(store)["decide"](store, 1 << 40) == 1 << 40
