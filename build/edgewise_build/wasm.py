@@ -41,6 +41,7 @@ def compile_modules(modules: list[str]) -> bytes:
     for module in modules:
         _refuse_shared_slots(module)
         linked.link_in(llvm.parse_assembly(header + _for_wasm(module)))
+    _allow_null(linked)
     linked.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = True
@@ -66,13 +67,16 @@ def _refuse_shared_slots(module: str) -> None:
 
 
 def _for_wasm(module: str) -> str:
-    """Drop the host's layout; make common symbols, which the wasm backend does not know, internal ones.
-
-    A null pointer is an address like any other in linear memory, so LLVM must not assume that it is never used.
-    """
+    """Drop the host's layout; make common symbols, which the wasm backend does not know, internal ones."""
     lines = [line for line in module.splitlines() if not line.startswith(("target datalayout", "target triple"))]
-    text = re.sub(r"= (?:linkonce_odr |weak_odr )?common ", "= internal ", "\n".join(lines))
-    return re.sub(r"^(attributes #\d+ = \{)", r"\1 null_pointer_is_valid", text, flags=re.MULTILINE)
+    return re.sub(r"= (?:linkonce_odr |weak_odr )?common ", "= internal ", "\n".join(lines))
+
+
+def _allow_null(module: llvm.ModuleRef) -> None:
+    """A null pointer is an address like any other in linear memory, so LLVM must not assume that it is never used."""
+    for function in module.functions:
+        if not function.is_declaration:
+            function.add_function_attribute("null_pointer_is_valid")
 
 
 def link(object_file: bytes, exports: list[str]) -> bytes:

@@ -88,3 +88,21 @@ def test_a_pointer_in_the_stack_slot_of_a_number_is_fine():
     store = wasmtime.Store()
     instance = wasmtime.Instance(store, wasmtime.Module(store.engine, data), [])
     assert instance.exports(store)["decide"](store, 1 << 40) == 1 << 40
+
+
+@pytest.mark.parametrize("attributes", ["", "nounwind ", "#0 "])
+def test_address_zero_is_read_and_written(attributes):
+    """Whether a function has attributes, a group of them, or none: numba gives each kind."""
+    ir = f"""
+define i64 @decide(i32 %at, i64 %x) {attributes}{{
+  %to = getelementptr inbounds i8, ptr null, i32 %at
+  store i64 %x, ptr %to, align 1
+  %y = load i64, ptr null, align 1
+  ret i64 %y
+}}
+attributes #0 = {{ nounwind }}
+"""
+    store = wasmtime.Store()
+    module = wasmtime.Module(store.engine, link(compile_modules([ir]), ["decide"]))
+    decide = wasmtime.Instance(store, module, []).exports(store)["decide"]
+    assert (decide(store, 0, 1 << 40), decide(store, 16, 7)) == (1 << 40, 1 << 40)
