@@ -16,6 +16,7 @@ from edgewise.core.layout import MAX_FALLBACKS, MAX_REASONS, Decision, Memory, R
 from edgewise.core.policy import POLICY_MAGIC, Model, Policy, Tenant
 from edgewise.core.selection import choose, note
 from edgewise.core.signals import count_input_tokens, derive_task, expect_output_tokens, last_turn_tokens
+from edgewise.core.spans import clear_span
 from edgewise.core.transcript import Message, read_ask
 from edgewise.core.types import U8, Records, Span
 
@@ -58,10 +59,10 @@ def route(
 
 def _clear(memory: Memory) -> None:
     decision = memory.decision
-    _clear_span(decision.model)
-    _clear_span(decision.runner_up)
-    _clear_span(decision.fallbacks)
-    _clear_span(decision.reasons)
+    clear_span(decision.model)
+    clear_span(decision.runner_up)
+    clear_span(decision.fallbacks)
+    clear_span(decision.reasons)
     decision.margin = 0
     decision.cost = 0
     decision.ttft_ms = 0
@@ -94,11 +95,6 @@ def _clear_signals(decision: Decision) -> None:
     decision.user_turns = 0
     decision.input_tokens = 0
     decision.output_tokens = 0
-
-
-def _clear_span(span: Span) -> None:
-    span.start = 0
-    span.length = 0
 
 
 def _identify_language(memory: Memory, weights: Weights) -> None:

@@ -69,6 +69,7 @@ from edgewise.core.policy import (
     prior_of,
 )
 from edgewise.core.quality import expected_quality, read_quality_signals
+from edgewise.core.spans import clear_span, set_name
 from edgewise.core.types import U8, Records, Span
 
 INFEASIBLE = -(1 << 62)
@@ -200,8 +201,7 @@ def note(code: int, value: int, memory: Memory) -> None:
     if memory.reason_count < MAX_REASONS:
         reason = memory.reasons[memory.reason_count]
         reason.code = code
-        reason.model.start = 0
-        reason.model.length = 0
+        clear_span(reason.model)
         reason.value = value
         memory.reason_count += 1
 
@@ -210,15 +210,10 @@ def note_model(code: int, model: Model, value: int, memory: Memory) -> None:
     """Add a reason about one model."""
     if memory.reason_count < MAX_REASONS:
         reason = memory.reasons[memory.reason_count]
-        _name(model, reason.model, memory)
+        set_name(reason.model, model.name, memory)
         reason.code = code
         reason.value = value
         memory.reason_count += 1
-
-
-def _name(model: Model, span: Span, memory: Memory) -> None:
-    span.start = memory.addresses.policy + model.name.start
-    span.length = model.name.length
 
 
 def score_models(
@@ -549,7 +544,7 @@ def _build_chain(policy: Policy, models: Records[Model], count: int, chosen: int
     length = 0
     while index != NO_MODEL and length <= MAX_FALLBACKS:
         memory.chain_models[length] = index
-        _name(models[index], memory.chain[length], memory)
+        set_name(memory.chain[length], models[index].name, memory)
         length += 1
         index = _next_of_cluster(policy, count, length, memory)
         if index == NO_MODEL:
@@ -570,7 +565,7 @@ def _describe(
     decision.ttft_ms = ttft_to_expect(policy, models[chosen], endpoint, strings, chosen, memory)
     runner_up = _runner_up(models, chosen, memory)
     if runner_up != NO_MODEL:
-        _name(models[runner_up], decision.runner_up, memory)
+        set_name(decision.runner_up, models[runner_up].name, memory)
         lead = memory.utilities[chosen] - memory.utilities[runner_up]
         step = max(1, policy.answer_value[scene.objective] // SCORE_ONE)
         decision.margin = max(0, min(SCORE_ONE, lead // step))

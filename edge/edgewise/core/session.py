@@ -35,6 +35,7 @@ from edgewise.core.live import take_in
 from edgewise.core.phrases import names_language
 from edgewise.core.policy import NO_MODEL, Model, Policy, Tenant, prior_of
 from edgewise.core.selection import INFEASIBLE
+from edgewise.core.spans import clear_span, set_name
 from edgewise.core.stream import (
     FINDING_BROKEN_JSON,
     FINDING_EMPTY,
@@ -47,7 +48,7 @@ from edgewise.core.stream import (
     watch,
 )
 from edgewise.core.tokens import estimate
-from edgewise.core.types import I32, U8, Records, Span
+from edgewise.core.types import I32, U8, Records
 
 STATES = ("free", "calling", "waiting", "holding", "showing")
 FREE, CALLING, WAITING, HOLDING, SHOWING = range(len(STATES))
@@ -186,7 +187,7 @@ def open_session(
     session = sessions[slot]
     _set_up(session, slot, request, policy, memory)
     _list_candidates(session, models, memory)
-    _call_next(BECAUSE_DECIDED, session, policy, models, tenants, endpoints, strings, memory)
+    _call_next(BECAUSE_DECIDED, session, policy, models, endpoints, strings, memory)
 
 
 def _find_room(sessions: Records[Session], memory: Memory) -> int:
@@ -290,36 +291,30 @@ def advance(
     session.now = max(session.now, min(max(event.at_ms, 0), MAX_TIME))
     kind = event.kind
     if kind == EVENT_GONE:
-        _leave(session, policy, models, tenants, endpoints, strings, memory)
+        _leave(session, models, memory)
     elif kind == EVENT_HEADERS and session.state == CALLING:
-        _read_headers(event, session, policy, models, tenants, endpoints, strings, memory)
+        _read_headers(event, session, policy, models, memory)
     elif kind == EVENT_CHUNK and session.state >= WAITING:
-        _read_chunk(event, text, numbers, session, weights, policy, models, tenants, endpoints, strings, memory)
+        _read_chunk(event, text, numbers, session, weights, policy, models, endpoints, memory)
     elif kind == EVENT_END and session.state >= WAITING:
-        _read_end(event, session, policy, models, tenants, endpoints, strings, memory)
+        _read_end(event, session, policy, models, endpoints, memory)
     elif kind == EVENT_FAULT and event.fault < len(FAULTS):
-        reason = _REASON_OF_FAULT[event.fault]
-        _fail_over(reason, OUTCOME_ERROR, 1, session, policy, models, tenants, endpoints, strings, memory)
+        _fail_over(_REASON_OF_FAULT[event.fault], OUTCOME_ERROR, 1, session, policy, models, memory)
     elif kind == EVENT_TIMER:
-        _read_clock(session, policy, models, tenants, endpoints, strings, memory)
+        _read_clock(session, policy, models, memory)
     else:
         _go_on(session, policy, memory)
+    if memory.action.observed.length > 0:
+        _report(session, policy, models, tenants, endpoints, strings, memory)
+    if memory.action.kind == CALL:
+        _call_next(memory.action.reason, session, policy, models, endpoints, strings, memory)
 
 
 def _is_open(session: Session, name: int, memory: Memory) -> bool:
     return session.state != FREE and session.id == name and session.generation == memory.generation
 
 
-def _read_headers(
-    event: Event,
-    session: Session,
-    policy: Policy,
-    models: Records[Model],
-    tenants: Records[Tenant],
-    endpoints: Records[Endpoint],
-    strings: U8,
-    memory: Memory,
-) -> None:
+def _read_headers(event: Event, session: Session, policy: Policy, models: Records[Model], memory: Memory) -> None:
     """2xx: the answer follows. 429: a pause. 408 and 5xx: a failure that may pass. All others will not pass."""
     status = event.status
     if 200 <= status < 300:
@@ -343,7 +338,7 @@ def _read_headers(
         if not 401 <= status <= 404:
             outcome = _NOTHING_TO_OBSERVE  # the fault lies with the request
     memory.observed.retry_after_ms = event.retry_after_ms
-    _fail_over(reason, outcome, 0, session, policy, models, tenants, endpoints, strings, memory)
+    _fail_over(reason, outcome, 0, session, policy, models, memory)
 
 
 def _read_chunk(
@@ -354,9 +349,7 @@ def _read_chunk(
     weights: Weights,
     policy: Policy,
     models: Records[Model],
-    tenants: Records[Tenant],
     endpoints: Records[Endpoint],
-    strings: U8,
     memory: Memory,
 ) -> None:
     _count_chunk(event, text, session)
@@ -377,9 +370,9 @@ def _read_chunk(
             memory.spoken,
         )
     if finding != FINDING_NOTHING and _can_mend(finding, session, policy, models, endpoints):
-        _replace(finding, session, policy, models, tenants, endpoints, strings, memory)
+        _replace(finding, session, policy, models, memory)
     elif session.budget > 0 and session.spent + _cost_so_far(session, models) > session.budget:
-        _finish(BECAUSE_BUDGET_SPENT, FINISH_LENGTH, 0, 0, session, policy, models, tenants, endpoints, strings, memory)
+        _finish(BECAUSE_BUDGET_SPENT, FINISH_LENGTH, 0, 0, session, models, memory)
     else:
         _go_on(session, policy, memory)
 
@@ -408,14 +401,12 @@ def _read_end(
     session: Session,
     policy: Policy,
     models: Records[Model],
-    tenants: Records[Tenant],
     endpoints: Records[Endpoint],
-    strings: U8,
     memory: Memory,
 ) -> None:
     """The upstream said that it has finished, or its stream just ended."""
     if event.finish == FINISH_NONE or event.finish >= len(FINISHES):
-        _fail_over(BECAUSE_CUT, OUTCOME_ERROR, 1, session, policy, models, tenants, endpoints, strings, memory)
+        _fail_over(BECAUSE_CUT, OUTCOME_ERROR, 1, session, policy, models, memory)
         return
     finding = close(session.monitor, policy.levels[session.level]) if event.finish == FINISH_STOP else FINDING_NOTHING
     if event.finish == FINISH_CONTENT_FILTER and session.text_from == 0:
@@ -423,51 +414,31 @@ def _read_end(
     if finding == FINDING_EMPTY and (session.tool_from > 0 or session.shown_before == 1):
         finding = FINDING_NOTHING
     if finding == FINDING_EMPTY and session.text_from == 0:
-        _fail_over(BECAUSE_EMPTY, OUTCOME_ERROR, 0, session, policy, models, tenants, endpoints, strings, memory)
+        _fail_over(BECAUSE_EMPTY, OUTCOME_ERROR, 0, session, policy, models, memory)
     elif finding != FINDING_NOTHING and _can_mend(finding, session, policy, models, endpoints):
-        _replace(finding, session, policy, models, tenants, endpoints, strings, memory)
+        _replace(finding, session, policy, models, memory)
     else:
-        counted_in = event.input_tokens
-        counted_out = event.output_tokens
-        reason = BECAUSE_ANSWERED
-        finish = event.finish
-        _finish(reason, finish, counted_in, counted_out, session, policy, models, tenants, endpoints, strings, memory)
+        _finish(BECAUSE_ANSWERED, event.finish, event.input_tokens, event.output_tokens, session, models, memory)
 
 
-def _read_clock(
-    session: Session,
-    policy: Policy,
-    models: Records[Model],
-    tenants: Records[Tenant],
-    endpoints: Records[Endpoint],
-    strings: U8,
-    memory: Memory,
-) -> None:
+def _read_clock(session: Session, policy: Policy, models: Records[Model], memory: Memory) -> None:
     """A deadline may have passed: of the request, of the first token, of the next chunk, or of what is held back."""
     if session.now >= session.deadline_at:
-        _close_call(OUTCOME_TIMEOUT, session, policy, models, tenants, endpoints, strings, memory)
+        _close_call(OUTCOME_TIMEOUT, session, models, memory)
         memory.action.show = session.shown
         _end(FAIL, BECAUSE_TIME_UP, session, memory)
     elif session.state <= WAITING and session.now >= session.patience_at:
-        _fail_over(BECAUSE_LATE, OUTCOME_TIMEOUT, 0, session, policy, models, tenants, endpoints, strings, memory)
+        _fail_over(BECAUSE_LATE, OUTCOME_TIMEOUT, 0, session, policy, models, memory)
     elif session.state >= HOLDING and session.now >= session.heard_at + policy.session.stall_ms:
-        _fail_over(BECAUSE_STALLED, OUTCOME_TIMEOUT, 1, session, policy, models, tenants, endpoints, strings, memory)
+        _fail_over(BECAUSE_STALLED, OUTCOME_TIMEOUT, 1, session, policy, models, memory)
     else:
         _go_on(session, policy, memory)
 
 
-def _leave(
-    session: Session,
-    policy: Policy,
-    models: Records[Model],
-    tenants: Records[Tenant],
-    endpoints: Records[Endpoint],
-    strings: U8,
-    memory: Memory,
-) -> None:
+def _leave(session: Session, models: Records[Model], memory: Memory) -> None:
     """The client is gone: what it read is paid for, and says nothing against the model."""
     outcome = OUTCOME_OK if session.first_at > 0 else _NOTHING_TO_OBSERVE
-    _close_call(outcome, session, policy, models, tenants, endpoints, strings, memory)
+    _close_call(outcome, session, models, memory)
     memory.action.show = session.shown
     _end(FINISH, BECAUSE_CLIENT_GONE, session, memory)
 
@@ -488,24 +459,14 @@ def _can_mend(
     return False
 
 
-def _replace(
-    finding: int,
-    session: Session,
-    policy: Policy,
-    models: Records[Model],
-    tenants: Records[Tenant],
-    endpoints: Records[Endpoint],
-    strings: U8,
-    memory: Memory,
-) -> None:
+def _replace(finding: int, session: Session, policy: Policy, models: Records[Model], memory: Memory) -> None:
     """Give the answer to another model: what is held back is dropped. The endpoint did its part, so it counts as ok."""
     session.candidates[session.current].excluded = 1
     if finding == FINDING_STALE_KNOWLEDGE:
         for place in range(session.candidate_count):
             if models[session.candidates[place].model].abilities & NEED_LIVE_RETRIEVAL == 0:
                 session.candidates[place].excluded = 1
-    reason = _REASON_OF_FINDING[finding]
-    _fail_over(reason, OUTCOME_OK, 0, session, policy, models, tenants, endpoints, strings, memory)
+    _fail_over(_REASON_OF_FINDING[finding], OUTCOME_OK, 0, session, policy, models, memory)
 
 
 def _fail_over(
@@ -515,12 +476,9 @@ def _fail_over(
     session: Session,
     policy: Policy,
     models: Records[Model],
-    tenants: Records[Tenant],
-    endpoints: Records[Endpoint],
-    strings: U8,
     memory: Memory,
 ) -> None:
-    """End the call under way, and call the next model or fail.
+    """End the call under way, so that the next model is called.
 
     `keeps_text`: 1 where what is held back is a good beginning, to be shown and gone on from if the client has seen
     any of the answer already.
@@ -528,9 +486,9 @@ def _fail_over(
     candidate = session.candidates[session.current]
     backoff = policy.session.backoff_ms << min(max(0, candidate.calls - 1), 10)
     candidate.available_at = max(candidate.available_at, session.now + backoff)
-    _close_call(outcome, session, policy, models, tenants, endpoints, strings, memory)
+    _close_call(outcome, session, models, memory)
     _keep_shown(keeps_text, session, memory)
-    _call_next(reason, session, policy, models, tenants, endpoints, strings, memory)
+    _act(CALL, reason, memory)
 
 
 def _keep_shown(keeps_text: int, session: Session, memory: Memory) -> None:
@@ -555,7 +513,6 @@ def _call_next(
     session: Session,
     policy: Policy,
     models: Records[Model],
-    tenants: Records[Tenant],
     endpoints: Records[Endpoint],
     strings: U8,
     memory: Memory,
@@ -573,10 +530,8 @@ def _call_next(
     session.heard_at = session.call_at
     session.patience_at = session.call_at + _patience(session, policy, models, endpoints, strings)
     _clear_call(session)
-    model = models[candidate.model]
     action = memory.action
-    action.model.start = memory.addresses.policy + model.name.start
-    action.model.length = model.name.length
+    set_name(action.model, models[candidate.model].name, memory)
     action.resume = session.shown_before
     action.not_before_ms = session.call_at if session.call_at > session.now else 0
     action.session = session.id
@@ -686,17 +641,8 @@ def _cost_so_far(session: Session, models: Records[Model]) -> int:
     return model.price_in * fresh + model.price_cached_in * cached + model.price_out * session.tokens
 
 
-def _close_call(
-    outcome: int,
-    session: Session,
-    policy: Policy,
-    models: Records[Model],
-    tenants: Records[Tenant],
-    endpoints: Records[Endpoint],
-    strings: U8,
-    memory: Memory,
-) -> None:
-    """Add what the call cost, and take in how it went; `memory.observed.retry_after_ms` is set already."""
+def _close_call(outcome: int, session: Session, models: Records[Model], memory: Memory) -> None:
+    """Add what the call cost, and write down how it went; `memory.observed.retry_after_ms` is set already."""
     cost = _cost_so_far(session, models)
     session.spent = min(session.spent + cost, _MAX_SPENT)
     memory.action.cost = session.spent
@@ -711,17 +657,30 @@ def _close_call(
     observed.tokens_per_s = _speed(session)
     observed.cost = cost
     observed.at_ms = session.now
-    model = session.candidates[session.current].model
-    _name(models[model].name, observed.model, memory)
-    _clear_span(observed.region)
-    _clear_span(observed.tenant)
-    if session.region >= 0:
-        _name(policy.regions[session.region], observed.region, memory)
-    if session.tenant >= 0:
-        _name(tenants[session.tenant].name, observed.tenant, memory)
-    take_in(observed, model, session.region, session.tenant, policy, models, endpoints, strings, memory)
     memory.action.observed.start = memory.addresses.observed
     memory.action.observed.length = 1
+
+
+def _report(
+    session: Session,
+    policy: Policy,
+    models: Records[Model],
+    tenants: Records[Tenant],
+    endpoints: Records[Endpoint],
+    strings: U8,
+    memory: Memory,
+) -> None:
+    """Take how the call went into the live table, and name what it is about for those who share the table."""
+    observed = memory.observed
+    model = session.candidates[session.current].model
+    set_name(observed.model, models[model].name, memory)
+    clear_span(observed.region)
+    clear_span(observed.tenant)
+    if session.region >= 0:
+        set_name(observed.region, policy.regions[session.region], memory)
+    if session.tenant >= 0:
+        set_name(observed.tenant, tenants[session.tenant].name, memory)
+    take_in(observed, model, session.region, session.tenant, policy, models, endpoints, strings, memory)
 
 
 def _speed(session: Session) -> int:
@@ -732,27 +691,13 @@ def _speed(session: Session) -> int:
     return min(session.tokens * 1000 // took, _MAX_U32)
 
 
-def _name(name: Span, span: Span, memory: Memory) -> None:
-    span.start = memory.addresses.policy + name.start
-    span.length = name.length
-
-
-def _clear_span(span: Span) -> None:
-    span.start = 0
-    span.length = 0
-
-
 def _finish(
     reason: int,
     finish: int,
     counted_in: int,
     counted_out: int,
     session: Session,
-    policy: Policy,
     models: Records[Model],
-    tenants: Records[Tenant],
-    endpoints: Records[Endpoint],
-    strings: U8,
     memory: Memory,
 ) -> None:
     """Show everything, and say what the answer took: the upstream's own count where it gave one.
@@ -768,7 +713,7 @@ def _finish(
     action.show = session.received
     action.input_tokens = session.input_tokens
     action.output_tokens = session.prefix_tokens + session.tokens
-    _close_call(OUTCOME_OK, session, policy, models, tenants, endpoints, strings, memory)
+    _close_call(OUTCOME_OK, session, models, memory)
     _end(FINISH, reason, session, memory)
 
 
@@ -841,6 +786,6 @@ def _clear_action(memory: Memory) -> None:
     action.input_tokens = 0
     action.output_tokens = 0
     action.cost = 0
-    _clear_span(action.model)
-    _clear_span(action.observed)
+    clear_span(action.model)
+    clear_span(action.observed)
     memory.observed.retry_after_ms = 0
