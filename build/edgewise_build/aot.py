@@ -77,7 +77,7 @@ def _compile(weights: bytes) -> bytes:
         raise BuildError("\n".join(map(str, problems)))
     lowered = lower(roots)
     shims = shim(CoreFunctions(**{function.name: function for function in lowered}), weights)
-    return link(compile_modules([*(function.ir for function in lowered), shims]), EXPORTS)
+    return link(compile_modules([*(function.ir for function in lowered), shims], EXPORTS), EXPORTS)
 
 
 def _main() -> None:

@@ -28,8 +28,8 @@ class LayoutError(Exception):
     """IR that was optimised for pointers of another width; names the function."""
 
 
-def compile_modules(modules: list[str]) -> bytes:
-    """The wasm32 object file of several LLVM IR modules, linked and optimised as one.
+def compile_modules(modules: list[str], exports: list[str]) -> bytes:
+    """The wasm32 object file of several LLVM IR modules, linked and optimised as one, of which hosts see the exports.
 
     Raises LayoutError for IR that only means the same where a pointer is as wide as a number.
     """
@@ -42,6 +42,7 @@ def compile_modules(modules: list[str]) -> bytes:
         _refuse_shared_slots(module)
         linked.link_in(llvm.parse_assembly(header + _for_wasm(module)))
     _allow_null(linked)
+    _hide_all_but(exports, linked)
     linked.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = True
@@ -77,6 +78,13 @@ def _allow_null(module: llvm.ModuleRef) -> None:
     for function in module.functions:
         if not function.is_declaration:
             function.add_function_attribute("null_pointer_is_valid")
+
+
+def _hide_all_but(exports: list[str], module: llvm.ModuleRef) -> None:
+    """What only the module itself calls may be inlined without a copy left, and lose the parameters that it ignores."""
+    for function in module.functions:
+        if not function.is_declaration and function.name not in exports:
+            function.linkage = "internal"
 
 
 def link(object_file: bytes, exports: list[str]) -> bytes:
