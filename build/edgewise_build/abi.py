@@ -383,7 +383,8 @@ def shim(core: CoreFunctions, weights: bytes) -> str:
         f"@memory = internal global [{Memory.size + MAX_ENDPOINTS * Endpoint.size} x i8] zeroinitializer, align 16",
         f"@sessions = internal global [{MAX_SESSIONS * Session.size} x i8] zeroinitializer, align 16",
         f"@policy = internal global [{MAX_POLICY_BYTES} x i8] zeroinitializer, align 16",
-        f'@weights = internal constant [{len(weights)} x i8] c"{_escape(weights)}", align 16',
+        # `externally_initialized` keeps LLVM from computing with the weights: the code is the same for all of them.
+        f'@weights = internal externally_initialized constant [{len(weights)} x i8] c"{_escape(weights)}", align 16',
         *map(_declare, vars(core).values()),
         _REALLOC_IR,
         _decide(ROUTE, core.route),
