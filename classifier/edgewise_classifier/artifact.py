@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgewise.core import classifier as core
 
 OPSET = 17
+_NIBBLE = 15
 _PARTS = ("hidden_bias", "output_bias", "hidden_weights", "output_weights", "fingerprints")
 
 
@@ -31,7 +32,7 @@ class Trained:
     """The integers of a trained classifier."""
 
     fingerprints: npt.NDArray[np.uint8]  # SLOTS
-    rows: npt.NDArray[np.int8]  # SLOTS x LANES
+    rows: npt.NDArray[np.uint8]  # SLOTS x LANES / 2, as `pack_rows` gives them
     hidden_weights: npt.NDArray[np.int8]  # INPUTS x HIDDEN
     hidden_bias: npt.NDArray[np.int32]
     output_weights: npt.NDArray[np.int8]  # OUTPUT_INPUTS x OUTPUTS
@@ -41,14 +42,22 @@ class Trained:
     abstain_below: int
 
 
+def pack_rows(lanes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Two lanes a byte, the first in its low half; `lanes` is SLOTS x LANES: values from -8 to 7, weights up to 15."""
+    biased = lanes.copy()
+    biased[:, : core.VALUES] += core.LANE_BIAS
+    if biased.min() < 0 or biased.max() > _NIBBLE:
+        raise ArtifactError("a lane of a row does not fit into four bits")
+    return (biased[:, ::2] | biased[:, 1::2] << 4).astype(np.uint8)
+
+
 def to_weights(trained: Trained) -> core.ClassifierWeights:
     """The record the core reads."""
     weights = core.ClassifierWeights()
     weights.magic, weights.version, weights.schema = core.MAGIC, core.VERSION, core.SCHEMA
     weights.mass_floor, weights.abstain_below = trained.mass_floor, trained.abstain_below
-    biased = (trained.rows.astype(np.int16) + core.ROW_BIAS).astype(np.uint8)
     parts = {name: getattr(trained, name).ravel() for name in _PARTS}
-    parts["rows"] = biased.ravel().view("<i8")
+    parts["rows"] = trained.rows.ravel().view("<u4")
     for name, values in parts.items():
         view: Any = getattr(weights, name)
         if len(values) != len(view):
@@ -77,6 +86,10 @@ def _constants() -> dict[str, npt.NDArray[Any]]:
         "all_starts": np.array([0], np.int64),
         "all_ends": np.array([core.VALUES], np.int64),
         "flat": np.array([core.ZONES * core.VALUES], np.int64),
+        "sixteen": np.array(16, np.int32),
+        "biases": np.array([core.LANE_BIAS] * core.VALUES + [0], np.int32),
+        "last_axis": np.array([2], np.int64),
+        "as_rows": np.array([0, core.LANES], np.int64),
         "as_row": np.array([1, -1], np.int64),
         "as_list": np.array([-1], np.int64),
         "first_axis": np.array([0], np.int64),
@@ -96,7 +109,14 @@ def to_onnx(trained: Trained) -> onnx.ModelProto:
         n("Mul", ["zones", "known"], ["zone_weights"]),
         n("Gather", ["rows", "slots"], ["found"]),
         n("Cast", ["found"], ["found32"], to=TensorProto.INT32),
-        n("MatMul", ["zone_weights", "found32"], ["sums32"]),
+        n("Div", ["found32", "sixteen"], ["high"]),
+        n("Mod", ["found32", "sixteen"], ["low"]),
+        n("Unsqueeze", ["low", "last_axis"], ["low_lanes"]),
+        n("Unsqueeze", ["high", "last_axis"], ["high_lanes"]),
+        n("Concat", ["low_lanes", "high_lanes"], ["lane_pairs"], axis=2),
+        n("Reshape", ["lane_pairs", "as_rows"], ["biased_lanes"]),
+        n("Sub", ["biased_lanes", "biases"], ["lanes"]),
+        n("MatMul", ["zone_weights", "lanes"], ["sums32"]),
         n("Cast", ["sums32"], ["sums"], to=TensorProto.INT64),
         n("Slice", ["sums", "value_starts", "value_ends", "lane_axis"], ["totals"]),
         n("Slice", ["sums", "value_ends", "mass_ends", "lane_axis"], ["masses"]),
@@ -135,7 +155,7 @@ def to_onnx(trained: Trained) -> onnx.ModelProto:
     ]
     weights: dict[str, npt.NDArray[Any]] = {
         "fingerprints": trained.fingerprints,
-        "rows": trained.rows.reshape(core.SLOTS, core.LANES),
+        "rows": trained.rows,
         "hidden_weights": trained.hidden_weights,
         "hidden_bias": trained.hidden_bias,
         "output_weights": trained.output_weights,

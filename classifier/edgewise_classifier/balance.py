@@ -33,9 +33,9 @@ READ_BY_US = frozenset({"oasst1_en_val", "selfinstruct_seed", "selfinstruct_user
 """Prompts of real users whose labels we gave by reading: they weigh like our own."""
 TEMPLATES = {"template_aug": 0.3, "p3_t0_templates": 0.3, "uncommonroute_bench": 0.4, "xquad": 0.5}
 NOISY = {"donotanswer": 0.3, "evergreen_train_synth": 0.5}
-READ_FOR_RECENCY = frozenset({"nq_open_dev", "timeqa_explicit"})
+READ_FOR_RECENCY = frozenset({"nq_open_dev", "timeqa_explicit", "webquestions"})
 """Questions as people type them into a search box, of which we read which ones age."""
-TASK_RULE = Rule(own=4.0, full_rows=300)
+TASK_RULE = Rule(own=3.0, full_rows=300)
 RULES = {
     "code": TASK_RULE,
     "recency": Rule(own=1.5, full_rows=4000),
@@ -47,7 +47,7 @@ RULES = {
 TASK_BALANCE = 0.6
 TASK_FLOOR = 0.02
 """The share of each task in training is drawn towards what real users asked for (the sets in READ_BY_US)."""
-HEAD_WEIGHTS = (1.6, 0.25, 1.2, 1.0, 0.8, 0.6, 0.4, 0.8)
+HEAD_WEIGHTS = (1.6, 0.25, 1.2, 1.0, 1.6, 1.2, 0.4, 0.8)
 OWN_DIFFICULTY = 0.15
 """Our four levels say less about which model fails than outcomes do."""
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from edgewise.core import classifier as core
 from edgewise_build.lower import native
-from edgewise_classifier.artifact import Trained
+from edgewise_classifier.artifact import Trained, pack_rows
 from edgewise_classifier.balance import Targets
 from edgewise_classifier.features import Hashed
 from edgewise_classifier.losses import label_loss, teacher_loss
@@ -24,11 +24,15 @@ from edgewise_classifier.select import known_slots
 from edgewise_classifier.teacher import soft_weights
 
 Array = npt.NDArray[Any]
-_ROW_ONE = 64  # fixed point of rows and weights
+_LANE_ONE = 8  # fixed point of rows
+_WEIGHT_ONE = 64  # fixed point of weights
 _INPUT_ONE = 32  # fixed point of inputs and hidden units: their product with a weight has LOGIT_ONE
-_TOP = core.LIMIT / _ROW_ONE
+_LEAST_VALUE, _TOP_VALUE = -core.LANE_BIAS / _LANE_ONE, (core.LANE_BIAS - 1) / _LANE_ONE
+_TOP_MASS = (2 * core.LANE_BIAS - 1) / _LANE_ONE
+_TOP_WEIGHT = core.LIMIT / _WEIGHT_ONE
 _INPUT_TOP = core.LIMIT / _INPUT_ONE
 _GAIN = core.VALUE_ONE / _INPUT_ONE
+_COMPANION_LIMIT = 400  # known n-grams
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ class Network(nn.Module):
         return _rounded(values, one) if self.quantized else values
 
     def _table(self) -> Tensor:
-        values = self.rows[:, :-1].clamp(-_TOP, _TOP)
-        return self._quantize(torch.cat([values, self.rows[:, -1:].clamp(0.0, _TOP)], 1), _ROW_ONE)
+        values = self.rows[:, :-1].clamp(_LEAST_VALUE, _TOP_VALUE)
+        return self._quantize(torch.cat([values, self.rows[:, -1:].clamp(0.0, _TOP_MASS)], 1), _LANE_ONE)
 
     def forward(self, slots: Tensor, starts: Tensor, shared: Tensor, shapes: Tensor) -> Tensor:
         """Logits of a batch: `starts` holds where each of the six runs of every prompt begins among `slots`."""
@@ -88,9 +92,9 @@ class Network(nn.Module):
         means = zones[..., :-1] / (zones[..., -1:] + self.mass_floor) * _GAIN
         means = self._quantize(means.clamp(-_INPUT_TOP, _INPUT_TOP), _INPUT_ONE)
         inputs = self.dropout(torch.cat([means.flatten(1), shapes], 1))
-        weights = self._quantize(self.hidden.weight.clamp(-_TOP, _TOP), _ROW_ONE)
+        weights = self._quantize(self.hidden.weight.clamp(-_TOP_WEIGHT, _TOP_WEIGHT), _WEIGHT_ONE)
         hidden = self._quantize((inputs @ weights.T + self.hidden.bias).clamp(0, _INPUT_TOP), _INPUT_ONE)
-        last = self._quantize(self.output.weight.clamp(-_TOP, _TOP), _ROW_ONE)
+        last = self._quantize(self.output.weight.clamp(-_TOP_WEIGHT, _TOP_WEIGHT), _WEIGHT_ONE)
         return torch.cat([hidden, means[:, 0]], 1) @ last.T + self.output.bias
 
     def integers(self, marks: npt.NDArray[np.uint8], temperatures: tuple[int, ...], abstain_below: int) -> Trained:
@@ -103,39 +107,46 @@ class Network(nn.Module):
 
         return Trained(
             fingerprints=marks,
-            rows=whole(self._table(), _ROW_ONE).astype(np.int8),
-            hidden_weights=whole(self.hidden.weight.T.clamp(-_TOP, _TOP), _ROW_ONE).astype(np.int8),
+            rows=pack_rows(whole(self._table(), _LANE_ONE).astype(np.int64)),
+            hidden_weights=whole(self.hidden.weight.T.clamp(-_TOP_WEIGHT, _TOP_WEIGHT), _WEIGHT_ONE).astype(np.int8),
             hidden_bias=whole(self.hidden.bias, core.LOGIT_ONE).astype(np.int32),
-            output_weights=whole(self.output.weight.T.clamp(-_TOP, _TOP), _ROW_ONE).astype(np.int8),
+            output_weights=whole(self.output.weight.T.clamp(-_TOP_WEIGHT, _TOP_WEIGHT), _WEIGHT_ONE).astype(np.int8),
             output_bias=whole(self.output.bias, core.LOGIT_ONE).astype(np.int32),
-            mass_floor=round(self.mass_floor * _ROW_ONE),
+            mass_floor=round(self.mass_floor * _LANE_ONE),
             temperatures=temperatures,
             abstain_below=abstain_below,
         )
 
 
 def _gather(
-    slots: Array, bounds: Array, rows: Array, drop: float, strange: float, seed: int, out: Array, starts: Array
+    slots: Array,
+    bounds: Array,
+    rows: Array,
+    before: Array,
+    drop: float,
+    forget: float,
+    seed: int,
+    out: Array,
+    starts: Array,
 ) -> int:
-    """Copy the runs of rows, leaving out a share `drop` of n-grams; `strange` is how often the turns before are dropped
-    or replaced by a stranger's."""
+    """Copy the runs of rows, leaving out a share `drop` of n-grams, and the turns before with the chance `forget`.
+
+    Where no turn before is left, the last turn of the prompt `before[at]` takes its place, unless that is -1.
+    """
     np.random.seed(seed)
     runs = bounds.shape[1] - 1
     position = 0
     for at in range(len(rows)):
         i = rows[at]
-        lose = np.random.random() < strange
-        swap = lose and np.random.random() < 0.3
+        alone = bounds[i, 3] == bounds[i, runs] or np.random.random() < forget
         for run in range(runs):
             starts[at * runs + run] = position
-            if run >= 3 and lose:
-                if run == 3 and swap:
-                    other = np.random.randint(0, bounds.shape[0])
-                    for k in range(bounds[other, 0], min(bounds[other, 3], bounds[other, 0] + 100)):
-                        out[position] = slots[k]
-                        position += 1
-                continue
-            for k in range(bounds[i, run], bounds[i, run + 1]):
+            first, last = bounds[i, run], bounds[i, run + 1]
+            if run >= 3 and alone:
+                other = before[at] if run == 3 else -1
+                first = bounds[other, 0] if other >= 0 else 0
+                last = min(bounds[other, 3], first + _COMPANION_LIMIT) if other >= 0 else 0
+            for k in range(first, last):
                 if drop == 0 or np.random.random() >= drop:
                     out[position] = slots[k]
                     position += 1
@@ -149,11 +160,14 @@ class Batches:
         self.prepared = prepared
         self._buffer = np.zeros(16_000_000, np.int64)
 
-    def batch(self, rows: Array, drop: float = 0.0, strange: float = 0.0, seed: int = 0) -> tuple[Tensor, ...]:
-        """The inputs of `Network.forward` for some rows."""
+    def batch(
+        self, rows: Array, before: Array | None = None, drop: float = 0.0, forget: float = 0.0, seed: int = 0
+    ) -> tuple[Tensor, ...]:
+        """The inputs of `Network.forward` for some rows; `_gather` has the meaning of the other arguments."""
         p = self.prepared
+        before = np.full(len(rows), -1) if before is None else before
         starts = np.zeros(len(rows) * (p.bounds.shape[1] - 1), np.int64)
-        used = _compiled_gather(p.slots, p.bounds, rows, drop, strange, seed, self._buffer, starts)
+        used = _compiled_gather(p.slots, p.bounds, rows, before, drop, forget, seed, self._buffer, starts)
         return (
             torch.from_numpy(self._buffer[:used].copy()),
             torch.from_numpy(starts),
@@ -174,16 +188,18 @@ class Batches:
 class Fit:
     """How to fit."""
 
-    epochs: int = 8
+    epochs: int = 20
     batch: int = 256
     rate: float = 0.01
     drop: float = 0.35
-    strange: float = 0.35
+    forget: float = 0.35  # how often the turns before are left out
+    company: float = 0.3  # how often another prompt stands before one that has no turns before
+    alike: float = 0.6  # how often that one has the same task, as the turns of a conversation mostly have
     smoothing: float = 0.05
     decay: float = 0.001
     average: float = 0.997
     original: float = 0.3  # how often a row is seen as it is, rather than one of its variants
-    trust: float = 0.4  # how much of the loss is the teacher's, where there is one
+    trust: float = 0.3  # how much of the loss is the teacher's, where there is one
     seed: int = 0
 
 
@@ -215,6 +231,7 @@ def fit(
     steps = how.epochs * (len(order) // how.batch)
     size = len(goal.task)
     teacher_weights = soft_weights(goal)
+    by_task = {task: order[goal.task[order] == task] for task in np.unique(goal.task[order]).tolist()}
     step = 0
     for epoch in range(how.epochs):
         network.train()
@@ -228,7 +245,8 @@ def fit(
             factor = max(0.02, min(1.0, step / 100) * (1 - step / steps))
             optimizer.param_groups[0]["lr"] = how.rate * factor
             optimizer.param_groups[1]["lr"] = how.rate / 4 * factor
-            inputs = batches.batch(rows + version * size, how.drop, how.strange, how.seed * 1_000_003 + step)
+            before = _companions(rows, goal, order, by_task, how, rng)
+            inputs = batches.batch(rows + version * size, before, how.drop, how.forget, how.seed * 1_000_003 + step)
             logits = network(*inputs)
             loss = label_loss(logits, goal, rows, how.smoothing)
             if taught is not None:
@@ -250,6 +268,16 @@ def fit(
         progress(f"epoch {epoch + 1} of {how.epochs}: loss {total / max(1, len(order) // how.batch):.3f}")
     averaged.quantized = True
     return averaged
+
+
+def _companions(
+    rows: Array, goal: Targets, order: Array, by_task: dict[int, Array], how: Fit, rng: np.random.Generator
+) -> Array:
+    """For each row the prompt that stands before it where nothing else does, or -1."""
+    found = np.full(len(rows), -1)
+    for at in np.nonzero(rng.random(len(rows)) < how.company)[0]:
+        found[at] = rng.choice(by_task[int(goal.task[rows[at]])] if rng.random() < how.alike else order)
+    return found
 
 
 _compiled_gather: Any = numba.njit(_gather)

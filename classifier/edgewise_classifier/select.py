@@ -56,9 +56,9 @@ def select(
     return chosen
 
 
-def _known(hashes: Array, offsets: Array, ends: Array, marks: Array, slots: int) -> tuple[Array, Array]:
+def _known(ids: Array, offsets: Array, ends: Array, marks: Array) -> tuple[Array, Array]:
     count = offsets.shape[0] - 1
-    out = np.empty(hashes.shape[0], np.int32)
+    out = np.empty(ids.shape[0], np.int32)
     bounds = np.zeros((count, ends.shape[1] + 1), np.int64)
     position = 0
     for i in range(count):
@@ -66,11 +66,8 @@ def _known(hashes: Array, offsets: Array, ends: Array, marks: Array, slots: int)
         k = offsets[i]
         for run in range(ends.shape[1]):
             while k - offsets[i] < ends[i, run]:
-                mixed = (np.int64(hashes[k]) * 0x9E3779B1) & 0xFFFFFFFF
-                mixed = mixed ^ (mixed >> 15)
-                mixed = (mixed * 0x85EBCA6B) & 0xFFFFFFFF
-                slot = (mixed * slots) >> 32
-                if marks[slot] == ((mixed >> 4) & 0xFF):
+                slot = ids[k] // MARKS
+                if marks[slot] == ids[k] % MARKS:
                     out[position] = slot
                     position += 1
                 k += 1
@@ -80,7 +77,7 @@ def _known(hashes: Array, offsets: Array, ends: Array, marks: Array, slots: int)
 
 def known_slots(hashed: Hashed, marks: npt.NDArray[np.uint8]) -> tuple[Array, Array]:
     """The slots of the n-grams that the table knows, end to end, and where the runs of each prompt begin and end."""
-    slots, bounds = _compiled_known(hashed.hashes, hashed.offsets, hashed.ends, marks, core.SLOTS)
+    slots, bounds = _compiled_known(identities(hashed), hashed.offsets, hashed.ends, marks)
     return slots, bounds
 
 

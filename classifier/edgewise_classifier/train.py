@@ -77,7 +77,8 @@ def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
     rng = random.Random(seed)
     groups: dict[tuple[str, int, int], list[Row]] = defaultdict(list)
     rows = load_own(own)
-    for row in load_sets(data, "train"):
+    read_by_us = [row for row in load_sets(data, "unlabelled") if row.task != UNKNOWN]
+    for row in load_sets(data, "train") + read_by_us:
         if row.source not in NOT_ASKS:
             groups[(row.source, row.task, row.recency)].append(row)
     for key in sorted(groups):
@@ -219,7 +220,7 @@ def train(
     out: Path,
     *,
     own: Path = OWN,
-    epochs: int = 7,
+    epochs: int = 20,
     versions: int = 3,
     seed: int = 0,
     calibration: bool = True,

@@ -15,7 +15,7 @@ from support.core import ask_of
 def empty_weights() -> core.ClassifierWeights:
     weights = core.ClassifierWeights()
     weights.magic, weights.version, weights.schema = core.MAGIC, core.VERSION, core.SCHEMA
-    weights.mass_floor = 256
+    weights.mass_floor = 32
     for head in range(len(core.HEADS)):
         weights.temperatures[head] = core.TEMPERATURE_ONE
     return weights
@@ -72,15 +72,15 @@ class TestScores:
 
 
 def set_lanes(weights: core.ClassifierWeights, slot: int, lanes: dict[int, int]) -> None:
-    row = bytes(core.ROW_BIAS + lanes.get(lane, 0) for lane in range(core.LANES))
+    row = [lanes.get(lane, 0) + (core.LANE_BIAS if lane < core.VALUES else 0) for lane in range(core.LANES)]
     for word in range(core.WORDS):
-        weights.rows[slot * core.WORDS + word] = int.from_bytes(row[8 * word : 8 * word + 8], "little", signed=True)
+        weights.rows[slot * core.WORDS + word] = sum(row[8 * word + lane] << 4 * lane for lane in range(8))
 
 
 def known_weights(slot_of: str) -> core.ClassifierWeights:
     """Weights in which every n-gram of a text is known and pushes lane 0 up, and lane 0 pushes the first task."""
     weights = core.ClassifierWeights()
-    weights.mass_floor = 64
+    weights.mass_floor = 8
     for head in range(len(core.HEADS)):
         weights.temperatures[head] = core.TEMPERATURE_ONE
     scratch = core.ClassifierScratch()
@@ -91,7 +91,7 @@ def known_weights(slot_of: str) -> core.ClassifierWeights:
         mixed = (mixed * 0x85EBCA6B) & 0xFFFFFFFF
         slot = (mixed * core.SLOTS) >> 32
         weights.fingerprints[slot] = (mixed >> 4) & 0xFF
-        set_lanes(weights, slot, {0: 64, core.VALUES: 64})
+        set_lanes(weights, slot, {0: 7, core.VALUES: 8})
     weights.output_weights[core.HIDDEN * core.OUTPUTS] = 100
     return weights
 
@@ -113,7 +113,7 @@ class TestInference:
     def test_means_stay_within_eight_bits(self):
         weights = known_weights("translate this")
         for slot in range(core.SLOTS):
-            set_lanes(weights, slot, {0: 127, 1: -127, 22: -127})
+            set_lanes(weights, slot, {0: 7, 1: -8, 22: -8})
         scratch = core.ClassifierScratch()
         core.infer(ask_of(("user", "translate this " * 100)), weights, scratch)
         assert all(-core.LIMIT <= scratch.inputs[index] <= core.LIMIT for index in range(core.INPUTS))

@@ -15,7 +15,7 @@ from operator import eq, itemgetter
 from typing import Any
 
 from edgewise.core import classifier, features
-from edgewise.core.classifier import LANES, ROW_BIAS, SLOTS, ClassifierScratch, ClassifierWeights
+from edgewise.core.classifier import LANE_BIAS, LANES, SLOTS, VALUES, ClassifierScratch, ClassifierWeights
 from edgewise.core.features import (
     DIGIT,
     ENDS,
@@ -34,7 +34,7 @@ from edgewise.core.features import (
     Features,
 )
 from edgewise.core.transcript import ASK_BYTES, Ask
-from edgewise.core.types import I64, U8
+from edgewise.core.types import U8, U32
 from edgewise_build.guest.lanes import Unpacker, pack
 
 _MASK = 0xFFFFFFFF
@@ -160,18 +160,22 @@ def _fold_all(tokens: list[str], folding: _Folding) -> list[str]:
     return "\n".join(tokens).translate(folding).split("\n")
 
 
+_LOW_HALVES, _HIGH_HALVES = bytes(byte & 15 for byte in range(256)), bytes(byte >> 4 for byte in range(256))
+
+
 class _Rows(dict[int, int]):
     """The rows of the classifier's table as lanes, by slot, made when they are first asked for."""
 
-    def __init__(self, rows: I64) -> None:
-        self._values = struct.pack(f"<{len(rows)}q", *rows)  # a byte a lane
-        self._bias = pack([ROW_BIAS] * LANES)
+    def __init__(self, rows: U32) -> None:
+        self._values = struct.pack(f"<{len(rows)}I", *rows)  # two lanes a byte
+        self._bias = pack([LANE_BIAS] * VALUES)
 
     def __missing__(self, slot: int) -> int:
+        row = self._values[slot * LANES // 2 : (slot + 1) * LANES // 2]
         spread = bytearray(4 * LANES)
-        spread[::4] = self._values[slot * LANES : slot * LANES + LANES]
-        self[slot] = row = int.from_bytes(spread, "little") - self._bias
-        return row
+        spread[::8], spread[4::8] = row.translate(_LOW_HALVES), row.translate(_HIGH_HALVES)
+        self[slot] = lanes = int.from_bytes(spread, "little") - self._bias
+        return lanes
 
 
 class Table:
@@ -436,7 +440,7 @@ class Scanner:
         if self._sums is None:
             _core_find_slots(found, fingerprints, scratch)
 
-    def sum_rows(self, rows: I64, scratch: ClassifierScratch) -> None:
+    def sum_rows(self, rows: U32, scratch: ClassifierScratch) -> None:
         """Instead of the core's: the sums are there, and take their places."""
         if self._sums is None:
             _core_sum_rows(rows, scratch)

@@ -32,17 +32,18 @@ from edgewise.core.features import (
 )
 from edgewise.core.labels import DOMAIN_COUNT, DOMAINS, SCORE_ONE, TASK_COUNT, TASKS
 from edgewise.core.transcript import Ask
-from edgewise.core.types import I8, I16, I32, I64, U8, U16, Record, i32, u16, u32
+from edgewise.core.types import I8, I16, I32, U8, U16, U32, Record, i32, u16, u32
 
-SLOTS = 30_000
+SLOTS = 60_000
 LANES = 24
 VALUES = LANES - 1
 """All lanes but the last hold meaning; the last one holds how much the n-gram weighs in the mean."""
 WORDS = LANES // 8
-ROW_BIAS = 128
-_EVEN_BYTES = 0x00FF00FF00FF00FF
-_BLOCK_ROWS = 128
-"""So many bytes can be added in 16 bits without a sum reaching the sign of a 64-bit word."""
+LANE_BIAS = 8
+"""A lane has four bits: values are stored so much above what they are, the weight as it is."""
+_NIBBLES = 0x0F0F0F0F
+_BLOCK_ROWS = 16
+"""So many lanes of four bits can be added in a byte."""
 
 ZONES = 4
 ZONE_ALL, ZONE_HEAD, ZONE_TAIL, ZONE_EARLIER = range(ZONES)
@@ -61,7 +62,7 @@ OUTPUTS = FIRST_BINARY + len(BINARY_HEADS)
 
 MAGIC = 0x4C434745
 """The bytes `EGCL`."""
-VERSION = 1
+VERSION = 2
 
 
 def _hash_names(names: tuple[str, ...]) -> int:
@@ -107,7 +108,7 @@ class ClassifierWeights(Record):
     hidden_weights: Annotated[I8, INPUTS * HIDDEN]  # input by input, a weight for each unit
     output_weights: Annotated[I8, OUTPUT_INPUTS * OUTPUTS]
     fingerprints: Annotated[U8, SLOTS]
-    rows: Annotated[I64, SLOTS * WORDS]  # lane by lane in bytes, each ROW_BIAS above its value
+    rows: Annotated[U32, SLOTS * WORDS]  # lane by lane, two in a byte
 
 
 class ClassifierScratch(Record):
@@ -192,46 +193,49 @@ def _find_slots(features: Features, fingerprints: U8, scratch: ClassifierScratch
     scratch.slot_count = count
 
 
-def _sum_rows(rows: I64, scratch: ClassifierScratch) -> None:
+def _sum_rows(rows: U32, scratch: ClassifierScratch) -> None:
     """Sum the rows of the slots, each run of them for itself."""
+    sums = scratch.sums
     for index in range(ENDS * LANES):
-        scratch.sums[index] = 0
+        sums[index] = 0
     start = 0
     for run in range(ENDS):
+        first = start
         end = scratch.ends[run]
         while start < end:
             block_end = min(end, start + _BLOCK_ROWS)
-            _sum_block(rows, scratch.slots, start, block_end, run * LANES, scratch.sums)
+            _sum_block(rows, scratch.slots, start, block_end, run * LANES, sums)
             start = block_end
+        for lane in range(VALUES):
+            sums[run * LANES + lane] -= (end - first) * LANE_BIAS
 
 
-def _sum_block(rows: I64, slots: U16, start: int, end: int, base: int, sums: I32) -> None:
+def _sum_block(rows: U32, slots: U16, start: int, end: int, base: int, sums: I32) -> None:
     """Add at most _BLOCK_ROWS rows to `sums[base:]`, eight lanes at a time.
 
-    The even bytes of a word are added up as four numbers of 16 bits in one integer, and the odd ones in another.
+    The low halves of the bytes of a word are added up as four numbers in one integer, and the high halves in another.
     """
-    even0, odd0, even1, odd1, even2, odd2 = 0, 0, 0, 0, 0, 0
+    low0, high0, low1, high1, low2, high2 = 0, 0, 0, 0, 0, 0
     for position in range(start, end):
         word = slots[position] * WORDS
         lanes = rows[word]
-        even0 += lanes & _EVEN_BYTES
-        odd0 += (lanes >> 8) & _EVEN_BYTES
+        low0 += lanes & _NIBBLES
+        high0 += (lanes >> 4) & _NIBBLES
         lanes = rows[word + 1]
-        even1 += lanes & _EVEN_BYTES
-        odd1 += (lanes >> 8) & _EVEN_BYTES
+        low1 += lanes & _NIBBLES
+        high1 += (lanes >> 4) & _NIBBLES
         lanes = rows[word + 2]
-        even2 += lanes & _EVEN_BYTES
-        odd2 += (lanes >> 8) & _EVEN_BYTES
-    bias = (end - start) * ROW_BIAS
-    _unpack(even0, odd0, bias, base, sums)
-    _unpack(even1, odd1, bias, base + 8, sums)
-    _unpack(even2, odd2, bias, base + 16, sums)
+        low2 += lanes & _NIBBLES
+        high2 += (lanes >> 4) & _NIBBLES
+    _unpack(low0, high0, base, sums)
+    _unpack(low1, high1, base + 8, sums)
+    _unpack(low2, high2, base + 16, sums)
 
 
-def _unpack(even: int, odd: int, bias: int, base: int, sums: I32) -> None:
+def _unpack(low: int, high: int, base: int, sums: I32) -> None:
     for pair in range(4):
-        sums[base + 2 * pair] += ((even >> (16 * pair)) & 0xFFFF) - bias
-        sums[base + 2 * pair + 1] += ((odd >> (16 * pair)) & 0xFFFF) - bias
+        sums[base + 2 * pair] += (low >> (8 * pair)) & 0xFF
+        sums[base + 2 * pair + 1] += (high >> (8 * pair)) & 0xFF
 
 
 def _add_zones(ask: Ask, scratch: ClassifierScratch) -> None:
