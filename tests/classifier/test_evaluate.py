@@ -37,7 +37,7 @@ def report(tmp_path_factory):
          "label_task": task, "label_time_sensitive": index % 2}
         for index, (task, text) in enumerate(list(PROMPTS.items()) * 5)
     ]  # fmt: skip
-    sentences = [("he", "איפה נמצאת תחנת הרכבת הקרובה?"), ("de", "wo ist der nächste Bahnhof, bitte?")]
+    sentences = [("he", "מי צייר את המונה ליזה?"), ("de", "wer hat die Mona Lisa gemalt?")]
     foreign = [
         {"id": f"t-{lang}", "text": text, "source": "tatoeba_laser", "role": "test", "lang": lang}
         for lang, text in sentences
