@@ -188,7 +188,7 @@ class Batches:
 class Fit:
     """How to fit."""
 
-    epochs: int = 20
+    epochs: int = 8
     batch: int = 256
     rate: float = 0.01
     drop: float = 0.35

@@ -220,7 +220,7 @@ def train(
     out: Path,
     *,
     own: Path = OWN,
-    epochs: int = 20,
+    epochs: int = 8,
     versions: int = 3,
     seed: int = 0,
     calibration: bool = True,

@@ -23,7 +23,7 @@ _data = click.option(
 @click.command()
 @_data
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Instead of classifier/model.")
-@click.option("--epochs", type=click.IntRange(1, 100), default=20, show_default=True, help="Passes over the prompts.")
+@click.option("--epochs", type=click.IntRange(1, 100), default=8, show_default=True, help="Passes over the prompts.")
 @click.option("--versions", type=click.IntRange(1, 10), default=3, show_default=True,
               help="Versions of each prompt that are seen: itself, and itself with typos, wrappers, cuts.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed and data give the same model.")
