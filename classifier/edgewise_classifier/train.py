@@ -20,7 +20,7 @@ from edgewise_classifier import metrics
 from edgewise_classifier.artifact import to_onnx, weights_from_onnx
 from edgewise_classifier.augment import variants
 from edgewise_classifier.balance import Targets, targets
-from edgewise_classifier.data import OWN, UNKNOWN, Row, load_outcomes, load_own, load_sets, test_shingles
+from edgewise_classifier.data import OWN, UNKNOWN, Row, load_outcomes, load_own, load_sets, shingles, test_shingles
 from edgewise_classifier.features import Hashed, Reader
 from edgewise_classifier.network import Batches, Fit, Network, fit, prepare
 from edgewise_classifier.runtime import CoreClassifier, OnnxClassifier
@@ -73,12 +73,17 @@ class Trained:
 
 
 def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
-    """The prompts that teach: our own, and the public train sets capped by source and class."""
+    """The prompts that teach: our own, the public train sets capped by source and class, and outcomes.
+
+    Public sets without labels teach where we gave them a task. Nobody cleared them and the outcomes of test rows, so those
+    that share a run of eight words with one are left out.
+    """
     rng = random.Random(seed)
+    avoid = test_shingles(data)
     groups: dict[tuple[str, int, int], list[Row]] = defaultdict(list)
     rows = load_own(own)
-    read_by_us = [row for row in load_sets(data, "unlabelled") if row.task != UNKNOWN]
-    for row in load_sets(data, "train") + read_by_us:
+    unlabelled = [row for row in load_sets(data, "unlabelled") if avoid.isdisjoint(shingles(row.text))]
+    for row in load_sets(data, "train") + [row for row in unlabelled if row.task != UNKNOWN]:
         if row.source not in NOT_ASKS:
             groups[(row.source, row.task, row.recency)].append(row)
     for key in sorted(groups):
@@ -87,7 +92,6 @@ def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
         extra = group[TASK_LIMIT:ROW_LIMIT] if key[2] != UNKNOWN else []
         rows += group[:TASK_LIMIT] + [replace(row, task=UNKNOWN) for row in extra]
     if (data / "outcomes").is_dir():
-        avoid = test_shingles(data)
         outcomes = load_outcomes(data, "mmlu_pro", avoid=avoid)
         outcomes += load_outcomes(data, "llmrouter_mix", split="train", avoid=avoid)
         rng.shuffle(outcomes)

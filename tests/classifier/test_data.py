@@ -60,6 +60,26 @@ def test_a_public_set(tmp_path):
     assert data.load_sets(tmp_path, "test") == []
 
 
+def test_rows_labelled_by_us_teach_unless_they_share_words_with_a_test_row(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from edgewise_classifier import train
+
+    sets, known = tmp_path / "sets", "one two three four five six seven eight nine"
+    sets.mkdir()
+    for name, role, texts in (
+        ("seen", "test", [known]),
+        ("read", "unlabelled", [f"now {known}", "write a poem", "hm"]),
+    ):
+        rows = [
+            {"id": f"{name}-{n}", "text": text, "source": name, "role": role, "lang": "en"}
+            for n, text in enumerate(texts)
+        ]
+        (sets / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    given = {"task": {"read-0": TASKS.index("factual"), "read-1": TASKS.index("creative")}}
+    monkeypatch.setattr(data, "read_labels", lambda name: given.get(name, {}))
+    assert [row.id for row in train.training_rows(tmp_path, tmp_path, 0)] == ["read-1"]
+
+
 def test_variants_keep_labels_and_change_the_last_turn():
     rows = data.load_own()[:50]
     changed = variants(rows, 1)
