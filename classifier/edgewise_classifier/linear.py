@@ -16,7 +16,6 @@ import numpy.typing as npt
 from edgewise.core import classifier as core
 from edgewise.core.labels import TASK_COUNT
 from edgewise_classifier.balance import Targets
-from edgewise_classifier.features import Hashed
 
 Array = npt.NDArray[Any]
 MARKS = 256
@@ -42,9 +41,9 @@ class Linear:
         return found
 
 
-def identities(hashed: Hashed) -> Array:
-    """Slot and fingerprint of each hash, as the core derives them, in one number."""
-    ids: Array = _compiled_identities(hashed.hashes, core.SLOTS)
+def identities(hashes: Array) -> Array:
+    """Slot and fingerprint of each hash, as the core derives them, in one number: slot * MARKS + fingerprint."""
+    ids: Array = _compiled_identities(hashes, core.SLOTS)
     return ids
 
 
@@ -64,7 +63,6 @@ def fit_linear(ids: Array, offsets: Array, order: Array, goal: Targets, *, epoch
 
 
 def _identities(hashes: Array, slots: int) -> Array:
-    """Slot and fingerprint of each hash, as the core derives them, in one number."""
     out = np.empty(hashes.shape[0], np.int32)
     for k in range(hashes.shape[0]):
         mixed = (np.int64(hashes[k]) * 0x9E3779B1) & 0xFFFFFFFF

@@ -13,6 +13,7 @@ from edgewise.core import classifier as core
 from edgewise.core import features
 from edgewise_build.lower import native, record_dtype
 from edgewise_classifier.features import Reader, Turns
+from edgewise_classifier.linear import MARKS, identities
 
 Logits = npt.NDArray[np.int32]
 
@@ -45,9 +46,7 @@ class CoreClassifier:
         """What the ONNX graph takes, for the conversation that was classified last."""
         found = self.scratch["features"][0]
         count = int(found["count"])
-        mixed = (found["hashes"][:count].astype(np.int64) * 0x9E3779B1) & 0xFFFFFFFF
-        mixed ^= mixed >> 15
-        mixed = (mixed * 0x85EBCA6B) & 0xFFFFFFFF
+        slots, marks = np.divmod(identities(found["hashes"][:count]), MARKS)
         ends = np.maximum.accumulate(found["ends"])
         runs = np.searchsorted(ends, np.arange(count), side="right")
         shared = int(self.reader.ask["segments"][0][0]["length"] < 2 * features.ZONE_BYTES)
@@ -58,8 +57,8 @@ class CoreClassifier:
         for turn, weight in enumerate(core.EARLIER_WEIGHTS):
             zones[core.ZONE_EARLIER][runs == 3 + turn] = weight
         return {
-            "slots": ((mixed * core.SLOTS) >> 32).astype(np.int32),
-            "marks": ((mixed >> 4) & 0xFF).astype(np.uint8),
+            "slots": slots,
+            "marks": marks.astype(np.uint8),
             "zones": zones,
             "shape": self.scratch["inputs"][0][core.ZONES * core.VALUES :].astype(np.int32),
         }

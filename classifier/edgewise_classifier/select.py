@@ -46,7 +46,7 @@ def select(
     The score of an n-gram is the weight it got in the linear model, squared, times how much of the rows it makes up;
     those in fewer than `min_rows` rows are left out.
     """
-    ids = identities(hashed)
+    ids = identities(hashed.hashes)
     model = fit_linear(ids, hashed.offsets, order, goal, epochs=epochs, seed=seed)
     size = core.SLOTS * MARKS
     share, rows = np.zeros(size, np.float32), np.zeros(size, np.int32)
@@ -77,7 +77,7 @@ def _known(ids: Array, offsets: Array, ends: Array, marks: Array) -> tuple[Array
 
 def known_slots(hashed: Hashed, marks: npt.NDArray[np.uint8]) -> tuple[Array, Array]:
     """The slots of the n-grams that the table knows, end to end, and where the runs of each prompt begin and end."""
-    slots, bounds = _compiled_known(identities(hashed), hashed.offsets, hashed.ends, marks)
+    slots, bounds = _compiled_known(identities(hashed.hashes), hashed.offsets, hashed.ends, marks)
     return slots, bounds
 
 

@@ -57,7 +57,7 @@ def soft_targets(
     english = np.array([row.lang == "en" for row in rows])
     vectors = torch.zeros(len(rows), WIDTH)
     vectors[english] = torch.from_numpy(embed([row.text for row in rows if row.lang == "en"], progress))
-    ids = identities(hashed)
+    ids = identities(hashed.hashes)
     out = np.zeros((len(rows), core.OUTPUTS), np.float32)
     folds = np.random.default_rng(seed).permutation(len(order)) % FOLDS
     for fold in range(FOLDS):

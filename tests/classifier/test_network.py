@@ -10,6 +10,7 @@ from edgewise_classifier.artifact import ArtifactError, pack_rows
 from edgewise_classifier.balance import targets
 from edgewise_classifier.data import Row
 from edgewise_classifier.features import Reader
+from edgewise_classifier.linear import MARKS, identities
 from edgewise_classifier.network import Batches, Fit, Network, _companions, prepare
 
 ALONE, FOLLOWED = (("user", "write a poem about rain"),), (("user", "hello there"), ("user", "shorter please"))
@@ -20,11 +21,8 @@ EARLIER = 3  # the run in which the turn before stands
 def batches() -> Batches:
     hashed = Reader().read_many([ALONE, FOLLOWED])
     marks = np.zeros(core.SLOTS, np.uint8)
-    for hash_ in hashed.hashes.tolist():
-        mixed = (hash_ * 0x9E3779B1) & 0xFFFFFFFF
-        mixed ^= mixed >> 15
-        mixed = (mixed * 0x85EBCA6B) & 0xFFFFFFFF
-        marks[(mixed * core.SLOTS) >> 32] = (mixed >> 4) & 0xFF
+    ids = identities(hashed.hashes)
+    marks[ids // MARKS] = ids % MARKS
     return Batches(prepare(hashed, marks))
 
 
