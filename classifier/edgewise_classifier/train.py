@@ -75,8 +75,8 @@ class Trained:
 def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
     """The prompts that teach: our own, the public train sets capped by source and class, and outcomes.
 
-    Public sets without labels teach where we gave them a task. Nobody cleared them and the outcomes of test rows, so those
-    that share a run of eight words with one are left out.
+    Public sets without labels teach where we gave them a task. These and the outcomes may repeat test rows: those that
+    share a run of eight words with one are left out.
     """
     rng = random.Random(seed)
     avoid = test_shingles(data)
