@@ -227,6 +227,10 @@ _OUTCOME_TASKS = {
 _TASK_OF_OUTCOME = {name: TASKS.index(task) for task, names in _OUTCOME_TASKS.items() for name in names.split()}
 
 
+OUTCOMES = "outcomes_"
+"""How the sources begin whose rows small models tried."""
+
+
 def shingles(text: str, size: int = 8) -> set[int]:
     """Hashes of every run of `size` words."""
     words = text.lower().split()
@@ -269,7 +273,7 @@ def load_outcomes(data: Path, name: str, *, split: str | None = None, avoid: set
         rows.append(
             Row(
                 id=str(raw["id"]),
-                source=f"outcomes_{name}",
+                source=f"{OUTCOMES}{name}",
                 text=text,
                 lang="en",
                 role="train",

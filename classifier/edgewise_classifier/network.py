@@ -21,7 +21,7 @@ from edgewise_classifier.balance import Targets
 from edgewise_classifier.features import Hashed
 from edgewise_classifier.losses import label_loss, teacher_loss
 from edgewise_classifier.select import known_slots
-from edgewise_classifier.teacher import soft_weights
+from edgewise_classifier.teacher import Taught
 
 Array = npt.NDArray[Any]
 _LANE_ONE = 8  # fixed point of rows
@@ -210,12 +210,12 @@ def fit(
     versions: int,
     how: Fit,
     progress: Callable[[str], None],
-    taught: npt.NDArray[np.float32] | None = None,
+    taught: Taught | None = None,
 ) -> Network:
     """Train on the rows of `order` and return the averaged network.
 
-    Version v of row i stands at v * len(goal.task) + i among the prepared prompts. `taught` holds a teacher's logits
-    for every row, which all its versions should come near.
+    Version v of row i stands at v * len(goal.task) + i among the prepared prompts. All versions of a row
+    should come near what a teacher says of it.
     """
     torch.manual_seed(how.seed)
     torch.set_num_threads(1)
@@ -230,7 +230,6 @@ def fit(
     order = order.copy()
     steps = how.epochs * (len(order) // how.batch)
     size = len(goal.task)
-    teacher_weights = soft_weights(goal)
     by_task = {task: order[goal.task[order] == task] for task in np.unique(goal.task[order]).tolist()}
     step = 0
     for epoch in range(how.epochs):
@@ -250,9 +249,8 @@ def fit(
             logits = network(*inputs)
             loss = label_loss(logits, goal, rows, how.smoothing)
             if taught is not None:
-                of_teacher = teacher_loss(
-                    logits, torch.from_numpy(taught[rows]), torch.from_numpy(teacher_weights[rows])
-                )
+                said, weights = torch.from_numpy(taught.logits[rows]), torch.from_numpy(taught.weights[rows])
+                of_teacher = teacher_loss(logits, said, weights)
                 loss = (1 - how.trust) * loss + how.trust * of_teacher
             if how.decay:
                 loss = loss + how.decay * (network.rows[torch.unique(inputs[0])] ** 2).sum() / how.batch

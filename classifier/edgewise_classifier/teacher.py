@@ -1,13 +1,15 @@
 """What larger models say of every training prompt: soft targets for the network (Hinton et al., 2015).
 
 Two models that could never ship are averaged: a linear one over every n-gram, which knows words, and a small network on
-MiniLM embeddings, which knows what they mean and has a say on English prompts. Each prompt is judged by models that
-were fitted without it.
+MiniLM embeddings, which knows what they mean and has a say on English prompts. Of jailbreaks and injections the words
+alone speak, since an embedding of a long text misses one sentence in it; of difficulty, outcomes alone
+(difficulty_teacher). Each prompt is judged by models that were fitted without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,8 @@ from torch import nn
 
 from edgewise.core import classifier as core
 from edgewise_classifier.balance import HEAD_WEIGHTS, Targets
-from edgewise_classifier.data import Row
+from edgewise_classifier.data import OUTCOMES, Row
+from edgewise_classifier.difficulty_teacher import forecast
 from edgewise_classifier.embeddings import WIDTH, embed
 from edgewise_classifier.features import Hashed
 from edgewise_classifier.linear import fit_linear, identities
@@ -30,7 +33,13 @@ FOLDS = 3
 MINILM_SHARE = 0.4
 UNLABELLED = 0.25
 """How much the word of the teacher weighs for a head that has no label for the row."""
+DIFFICULTY_TAUGHT = 0.5
+"""How much its forecast of difficulty weighs on an English prompt that no model tried."""
+OUTCOMES_TAUGHT = 3.0
+"""And on one that small models tried: more than the outcome itself, which is noisier."""
 
+_MINILM_SHARES = np.full(core.OUTPUTS, MINILM_SHARE, np.float32)
+_MINILM_SHARES[core.FIRST_BINARY + core.BINARY_HEADS.index("jailbreak")] = 0
 _LINEAR_EPOCHS = 2
 _UNITS = 256
 _EPOCHS = 12
@@ -40,7 +49,15 @@ _SMOOTHING = 0.05
 _EMBEDDING_SCALE = 8.0  # elements of a unit vector of this width are small
 
 
-def soft_targets(
+@dataclass(frozen=True)
+class Taught:
+    """The teacher's word on every row: `logits`, rows x OUTPUTS, and how much they weigh, rows x heads."""
+
+    logits: Logits
+    weights: npt.NDArray[np.float32]
+
+
+def teach(
     rows: list[Row],
     hashed: Hashed,
     goal: Targets,
@@ -48,39 +65,56 @@ def soft_targets(
     versions: int,
     seed: int,
     progress: Callable[[str], None],
-) -> Logits:
-    """Logits for the rows of `order`, len(rows) x OUTPUTS, and zero for all others.
+) -> Taught:
+    """The teacher's word on the rows of `order`; it is silent (zero) on all others.
 
     Version v of row i stands at v * len(rows) + i in `hashed`. Needs the extra `train` for MiniLM, whose embeddings are
     computed once and kept.
     """
     english = np.array([row.lang == "en" for row in rows])
-    vectors = torch.zeros(len(rows), WIDTH)
-    vectors[english] = torch.from_numpy(embed([row.text for row in rows if row.lang == "en"], progress))
-    ids = identities(hashed.hashes)
-    out = np.zeros((len(rows), core.OUTPUTS), np.float32)
+    vectors = np.zeros((len(rows), WIDTH), np.float32)
+    vectors[english] = embed([row.text for row in rows if row.lang == "en"], progress)
+    logits = _soft_targets(hashed, goal, order, english, vectors, versions, seed, progress)
+    tried = np.array([row.source.startswith(OUTCOMES) for row in rows])
+    read = order[english[order]]
+    failed = np.where(tried & (goal.weights[:, -1] > 0), goal.binary[:, -1], np.nan)
+    progress("teacher of difficulty")
+    logits[:, -1] = 0
+    logits[read, -1] = forecast(vectors[read], failed[read], seed)
+    return Taught(logits, _weights(goal, english, ~np.isnan(failed)))
+
+
+def _soft_targets(
+    hashed: Hashed,
+    goal: Targets,
+    order: Array,
+    english: Array,
+    vectors: Array,
+    versions: int,
+    seed: int,
+    progress: Callable[[str], None],
+) -> Logits:
+    meanings, ids = torch.from_numpy(vectors), identities(hashed.hashes)
+    out = np.zeros((len(english), core.OUTPUTS), np.float32)
     folds = np.random.default_rng(seed).permutation(len(order)) % FOLDS
     for fold in range(FOLDS):
         progress(f"teacher {fold + 1} of {FOLDS}")
         known, asked = order[folds != fold], order[folds == fold]
-        seen = np.concatenate([known, known + len(rows)]) if versions > 1 else known
+        seen = np.concatenate([known, known + len(english)]) if versions > 1 else known
         linear = fit_linear(ids, hashed.offsets, seen, goal, epochs=_LINEAR_EPOCHS, seed=seed)
-        meaning = _fit_meaning(vectors, goal, known[english[known]], seed)
+        meaning = _fit_meaning(meanings, goal, known[english[known]], seed)
         out[asked] = linear.logits(ids, hashed.offsets, asked)
         read = asked[english[asked]]
         with torch.no_grad():
-            out[read] += MINILM_SHARE * (meaning(vectors[read] * _EMBEDDING_SCALE).numpy() - out[read])
+            out[read] += _MINILM_SHARES * (meaning(meanings[read] * _EMBEDDING_SCALE).numpy() - out[read])
     return out
 
 
-def soft_weights(goal: Targets) -> npt.NDArray[np.float32]:
-    """How much the teacher's word weighs, for every row and head: as a label would, or UNLABELLED where there is none.
-
-    Difficulty is only taught where outcomes say something.
-    """
-    unlabelled = UNLABELLED * np.array(HEAD_WEIGHTS, np.float32)
-    unlabelled[-1] = 0
-    return np.where(goal.weights > 0, goal.weights, unlabelled).astype(np.float32)
+def _weights(goal: Targets, english: Array, tried: Array) -> npt.NDArray[np.float32]:
+    """As a label would weigh, or UNLABELLED where there is none; difficulty by whether models tried the prompt."""
+    weights = np.where(goal.weights > 0, goal.weights, UNLABELLED * np.array(HEAD_WEIGHTS))
+    weights[:, -1] = HEAD_WEIGHTS[-1] * np.where(tried, OUTCOMES_TAUGHT, DIFFICULTY_TAUGHT) * english
+    return weights.astype(np.float32)
 
 
 def _fit_meaning(vectors: torch.Tensor, goal: Targets, order: Array, seed: int) -> nn.Module:

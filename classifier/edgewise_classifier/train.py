@@ -25,7 +25,7 @@ from edgewise_classifier.features import Hashed, Reader
 from edgewise_classifier.network import Batches, Fit, Network, fit, prepare
 from edgewise_classifier.runtime import CoreClassifier, OnnxClassifier
 from edgewise_classifier.select import select
-from edgewise_classifier.teacher import soft_targets
+from edgewise_classifier.teacher import teach
 
 Array = Any  # numpy arrays of several types
 Progress = Callable[[str], None]
@@ -75,13 +75,13 @@ class Trained:
 def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
     """The prompts that teach: our own, the public train sets capped by source and class, and outcomes.
 
-    Public sets without labels teach where we gave them a task. These and the outcomes may repeat test rows: those that
-    share a run of eight words with one are left out.
+    Public sets without labels teach where we gave them a task. These and the outcomes may repeat test rows, and ours a
+    stock phrase of one: rows that share a run of eight words with one are left out.
     """
     rng = random.Random(seed)
     avoid = test_shingles(data)
     groups: dict[tuple[str, int, int], list[Row]] = defaultdict(list)
-    rows = load_own(own)
+    rows = [row for row in load_own(own) if avoid.isdisjoint(shingles(row.text))]
     unlabelled = [row for row in load_sets(data, "unlabelled") if avoid.isdisjoint(shingles(row.text))]
     for row in load_sets(data, "train") + [row for row in unlabelled if row.task != UNKNOWN]:
         if row.source not in NOT_ASKS:
@@ -133,7 +133,7 @@ def fit_network(
     progress("choosing n-grams")
     both = np.concatenate([order, order + len(rows)]) if versions > 1 else order
     marks = select(hashed, both, goal, seed=how.seed)
-    taught = soft_targets(rows, hashed, goal, order, versions, how.seed, progress)
+    taught = teach(rows, hashed, goal, order, versions, how.seed, progress)
     progress("fitting")
     return fit(Batches(prepare(hashed, marks)), goal, order, versions, how, progress, taught), marks
 

@@ -60,7 +60,7 @@ def test_a_public_set(tmp_path):
     assert data.load_sets(tmp_path, "test") == []
 
 
-def test_rows_labelled_by_us_teach_unless_they_share_words_with_a_test_row(tmp_path, monkeypatch):
+def test_rows_labelled_or_written_by_us_teach_unless_they_share_words_with_a_test_row(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     from edgewise_classifier import train
 
@@ -75,9 +75,11 @@ def test_rows_labelled_by_us_teach_unless_they_share_words_with_a_test_row(tmp_p
             for n, text in enumerate(texts)
         ]
         (sets / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    ours = [{"text": text, "lang": "en", "task": "chat"} for text in ("good morning", f"and then {known}")]
+    (tmp_path / "ours.jsonl").write_text("\n".join(map(json.dumps, ours)), encoding="utf-8")
     given = {"task": {"read-0": TASKS.index("factual"), "read-1": TASKS.index("creative")}}
     monkeypatch.setattr(data, "read_labels", lambda name: given.get(name, {}))
-    assert [row.id for row in train.training_rows(tmp_path, tmp_path, 0)] == ["read-1"]
+    assert [row.id for row in train.training_rows(tmp_path, tmp_path, 0)] == ["ours-1", "read-1"]
 
 
 def test_variants_keep_labels_and_change_the_last_turn():

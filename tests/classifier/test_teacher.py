@@ -28,18 +28,20 @@ def test_prompts_are_judged_by_what_others_say(without_meaning):
     rows = [row(n, f"fix this python function number {n}", CODE) for n in range(30)]
     rows += [row(n, f"hello, lovely weather today {n}", CHAT) for n in range(30, 60)]
     rows.append(row(60, "xyzzy plugh", CHAT))
-    hashed = Reader().read_many([each.messages for each in rows])
-    goal = targets(rows)
-    order = np.arange(len(rows))
-    logits = teacher.soft_targets(rows, hashed, goal, order, 1, 0, lambda _: None)[:, :TASK_COUNT]
+    hashed, goal = Reader().read_many([each.messages for each in rows]), targets(rows)
+    logits = teacher.teach(rows, hashed, goal, np.arange(len(rows)), 1, 0, lambda _: None).logits[:, :TASK_COUNT]
     assert (logits[:60].argmax(1) == goal.task[:60]).all()
     spread = logits[:, CHAT] - logits[:, CODE]
     assert spread[60] < spread[30:60].min()  # its words are its own: nobody else could tell
 
 
-def test_the_teacher_weighs_little_where_labels_are_missing():
-    rows = [row(0, "fix it", CODE), row(1, "hmm", UNKNOWN)]
-    weights = teacher.soft_weights(targets(rows))
+def test_its_word_weighs_little_without_a_label_and_much_on_the_difficulty_of_english():
+    goal = targets(
+        [row(0, "fix it", CODE), row(1, "hmm", UNKNOWN), row(2, "corrige-le", CODE), row(3, "2 + 2?", UNKNOWN)]
+    )
+    english, tried = np.array([True, True, False, True]), np.array([False, False, False, True])
+    weights = teacher._weights(goal, english, tried)
     assert weights[1, 0] == pytest.approx(teacher.UNLABELLED * HEAD_WEIGHTS[0])
     assert weights[0, 0] > weights[1, 0]
-    assert (weights[:, -1] == 0).all()
+    each = [teacher.DIFFICULTY_TAUGHT, teacher.DIFFICULTY_TAUGHT, 0, teacher.OUTCOMES_TAUGHT]
+    assert weights[:, -1] == pytest.approx(HEAD_WEIGHTS[-1] * np.array(each))
