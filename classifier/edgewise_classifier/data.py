@@ -230,11 +230,13 @@ _TASK_OF_OUTCOME = {name: TASKS.index(task) for task, names in _OUTCOME_TASKS.it
 OUTCOMES = "outcomes_"
 """How the sources begin whose rows small models tried."""
 
+_PUNCTUATION = "?!.,:;'\"()"
+
 
 def shingles(text: str, size: int = 8) -> set[int]:
-    """Hashes of every run of `size` words."""
-    words = text.lower().split()
-    return {hash(tuple(words[index : index + size])) for index in range(len(words) - size + 1)}
+    """Hashes of every run of `size` words, or of all words where there are fewer; case and punctuation do not count."""
+    words = [word.strip(_PUNCTUATION) for word in text.lower().split()]
+    return {hash(tuple(words[index : index + size])) for index in range(max(1, len(words) - size + 1))}
 
 
 def test_shingles(data: Path) -> set[int]:

@@ -75,16 +75,16 @@ class Trained:
 def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
     """The prompts that teach: our own, the public train sets capped by source and class, and outcomes.
 
-    Public sets without labels teach where we gave them a task. These and the outcomes may repeat test rows, and ours a
-    stock phrase of one: rows that share a run of eight words with one are left out.
+    Public sets without labels teach where we gave them a task. Rows that share a run of eight words with a test row are
+    left out, even where that is only a stock phrase.
     """
     rng = random.Random(seed)
     avoid = test_shingles(data)
     groups: dict[tuple[str, int, int], list[Row]] = defaultdict(list)
     rows = [row for row in load_own(own) if avoid.isdisjoint(shingles(row.text))]
-    unlabelled = [row for row in load_sets(data, "unlabelled") if avoid.isdisjoint(shingles(row.text))]
-    for row in load_sets(data, "train") + [row for row in unlabelled if row.task != UNKNOWN]:
-        if row.source not in NOT_ASKS:
+    labelled = [row for row in load_sets(data, "unlabelled") if row.task != UNKNOWN]
+    for row in load_sets(data, "train") + labelled:
+        if row.source not in NOT_ASKS and avoid.isdisjoint(shingles(row.text)):
             groups[(row.source, row.task, row.recency)].append(row)
     for key in sorted(groups):
         group = groups[key]

@@ -60,14 +60,15 @@ def test_a_public_set(tmp_path):
     assert data.load_sets(tmp_path, "test") == []
 
 
-def test_rows_labelled_or_written_by_us_teach_unless_they_share_words_with_a_test_row(tmp_path, monkeypatch):
+def test_rows_teach_unless_they_share_a_run_of_words_with_a_test_row(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     from edgewise_classifier import train
 
     sets, known = tmp_path / "sets", "one two three four five six seven eight nine"
     sets.mkdir()
     for name, role, texts in (
-        ("seen", "test", [known]),
+        ("seen", "test", [known, "Hello there!"]),
+        ("told", "train", [f"so {known}"]),
         ("read", "unlabelled", [f"now {known}", "write a poem", "hm"]),
     ):
         rows = [
@@ -75,7 +76,9 @@ def test_rows_labelled_or_written_by_us_teach_unless_they_share_words_with_a_tes
             for n, text in enumerate(texts)
         ]
         (sets / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    ours = [{"text": text, "lang": "en", "task": "chat"} for text in ("good morning", f"and then {known}")]
+    ours = [
+        {"text": text, "lang": "en", "task": "chat"} for text in ("good morning", f"and then {known}", "hello there")
+    ]
     (tmp_path / "ours.jsonl").write_text("\n".join(map(json.dumps, ours)), encoding="utf-8")
     given = {"task": {"read-0": TASKS.index("factual"), "read-1": TASKS.index("creative")}}
     monkeypatch.setattr(data, "read_labels", lambda name: given.get(name, {}))
