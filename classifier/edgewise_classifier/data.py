@@ -240,19 +240,16 @@ def shingles(text: str, size: int = 8) -> set[int]:
 
 
 def test_shingles(data: Path) -> set[int]:
-    """The shingles of everything that is for testing: the test sets and the outcomes kept for testing."""
-    seen: set[int] = set()
-    for row in load_sets(data, "test"):
-        seen |= shingles(row.text)
-    if not (data / "outcomes").is_dir():
-        return seen
+    """The shingles of the test sets."""
+    return {run for row in load_sets(data, "test") for run in shingles(row.text)}
+
+
+def test_outcome_shingles(data: Path) -> set[int]:
+    """The shingles of the prompts whose outcomes are kept for testing, where only difficulty is measured."""
+    tested = [raw for raw in read_jsonl(data / "outcomes" / "llmrouter_mix.jsonl") if raw["split"] == "test"]
     for name in ("routellm_mmlu_gsm8k", "alpaca_eval2"):
-        for raw in read_jsonl(data / "outcomes" / f"{name}.jsonl"):
-            seen |= shingles(str(raw["text"]))
-    for raw in read_jsonl(data / "outcomes" / "llmrouter_mix.jsonl"):
-        if raw["split"] == "test":
-            seen |= shingles(str(raw["text"]))
-    return seen
+        tested += read_jsonl(data / "outcomes" / f"{name}.jsonl")
+    return {run for raw in tested for run in shingles(str(raw["text"]))}
 
 
 def load_outcomes(data: Path, name: str, *, split: str | None = None, avoid: set[int] | None = None) -> list[Row]:

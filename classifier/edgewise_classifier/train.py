@@ -20,7 +20,17 @@ from edgewise_classifier import metrics
 from edgewise_classifier.artifact import to_onnx, weights_from_onnx
 from edgewise_classifier.augment import variants
 from edgewise_classifier.balance import Targets, targets
-from edgewise_classifier.data import OWN, UNKNOWN, Row, load_outcomes, load_own, load_sets, shingles, test_shingles
+from edgewise_classifier.data import (
+    OWN,
+    UNKNOWN,
+    Row,
+    load_outcomes,
+    load_own,
+    load_sets,
+    shingles,
+    test_outcome_shingles,
+    test_shingles,
+)
 from edgewise_classifier.features import Hashed, Reader
 from edgewise_classifier.network import Batches, Fit, Network, fit, prepare
 from edgewise_classifier.runtime import CoreClassifier, OnnxClassifier
@@ -75,8 +85,8 @@ class Trained:
 def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
     """The prompts that teach: our own, the public train sets capped by source and class, and outcomes.
 
-    Public sets without labels teach where we gave them a task. Rows that share a run of eight words with a test row are
-    left out, even where that is only a stock phrase.
+    Public sets without labels teach where we gave them a task. Rows that share a run of eight words with a row of a test
+    set are left out, even where that is only a stock phrase; outcomes also where a tested outcome has it.
     """
     rng = random.Random(seed)
     avoid = test_shingles(data)
@@ -92,6 +102,7 @@ def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
         extra = group[TASK_LIMIT:ROW_LIMIT] if key[2] != UNKNOWN else []
         rows += group[:TASK_LIMIT] + [replace(row, task=UNKNOWN) for row in extra]
     if (data / "outcomes").is_dir():
+        avoid |= test_outcome_shingles(data)
         outcomes = load_outcomes(data, "mmlu_pro", avoid=avoid)
         outcomes += load_outcomes(data, "llmrouter_mix", split="train", avoid=avoid)
         rng.shuffle(outcomes)
