@@ -85,8 +85,8 @@ class Trained:
 def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
     """The prompts that teach: our own, the public train sets capped by source and class, and outcomes.
 
-    Public sets without labels teach where we gave them a task. Rows that share a run of eight words with a row of a test
-    set are left out, even where that is only a stock phrase; outcomes also where a tested outcome has it.
+    Public sets without labels teach where we gave them a task. Rows that share a run of eight words with a row of a
+    test set are left out, even where that is only a stock phrase; outcomes also where a tested outcome has it.
     """
     rng = random.Random(seed)
     avoid = test_shingles(data)
