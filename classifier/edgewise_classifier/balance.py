@@ -48,9 +48,8 @@ TASK_BALANCE = 0.6
 TASK_FLOOR = 0.02
 """The share of each task in training is drawn towards what real users asked for (the sets in READ_BY_US)."""
 HEAD_WEIGHTS = (1.6, 0.25, 1.2, 1.0, 1.6, 1.2, 0.4, 0.8)
-OWN_DIFFICULTY = 0.05
-OUTCOME_DIFFICULTY = 0.3
-"""Our four levels say less about which model fails than outcomes do, and these less than the teacher's forecast."""
+OWN_DIFFICULTY = 0.15
+"""Our four levels say less about which model fails than outcomes do."""
 
 _FACTUAL, _TOOL = TASKS.index("factual"), TASKS.index("tool")
 
@@ -86,9 +85,7 @@ def targets(rows: list[Row]) -> Targets:
     for column, name in enumerate(BINARY_HEADS[:5]):
         known = binary[:, column] >= 0
         weights[:, 2 + column] = _balance(rows, (binary[:, column] > 0.5).astype(int), known, RULES[name])
-    weights[:, 7] = np.where(
-        binary[:, 5] < 0, 0, np.where([row.own for row in rows], OWN_DIFFICULTY, OUTCOME_DIFFICULTY)
-    )
+    weights[:, 7] = np.where(binary[:, 5] < 0, 0, np.where([row.own for row in rows], OWN_DIFFICULTY, 1.0))
     return Targets(task, domain, binary, (weights * HEAD_WEIGHTS).astype(np.float32))
 
 
