@@ -33,8 +33,8 @@ FOLDS = 3
 MINILM_SHARE = 0.4
 UNLABELLED = 0.25
 """How much the word of the teacher weighs for a head that has no label for the row."""
-DIFFICULTY_TAUGHT = 0.5
-"""How much its forecast of difficulty weighs on an English prompt that no model tried."""
+DIFFICULTY_TAUGHT = 0.25
+"""How much its forecast of difficulty weighs on an English prompt whose difficulty nobody told."""
 OUTCOMES_TAUGHT = 3.0
 """And on one that small models tried: more than the outcome itself, which is noisier."""
 
@@ -111,9 +111,13 @@ def _soft_targets(
 
 
 def _weights(goal: Targets, english: Array, tried: Array) -> npt.NDArray[np.float32]:
-    """As a label would weigh, or UNLABELLED where there is none; difficulty by whether models tried the prompt."""
+    """As a label would weigh, or UNLABELLED where there is none; difficulty by whether models tried the prompt.
+
+    Where we told the difficulty of a prompt, a forecast from exam questions has nothing to add.
+    """
     weights = np.where(goal.weights > 0, goal.weights, UNLABELLED * np.array(HEAD_WEIGHTS))
-    weights[:, -1] = HEAD_WEIGHTS[-1] * np.where(tried, OUTCOMES_TAUGHT, DIFFICULTY_TAUGHT) * english
+    told = goal.weights[:, -1] > 0
+    weights[:, -1] = HEAD_WEIGHTS[-1] * np.where(tried, OUTCOMES_TAUGHT, np.where(told, 0, DIFFICULTY_TAUGHT)) * english
     return weights.astype(np.float32)
 
 

@@ -1,5 +1,7 @@
 """The teacher: prompts are judged by models that did not see them, and its word weighs where no label does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,12 +38,11 @@ def test_prompts_are_judged_by_what_others_say(without_meaning):
 
 
 def test_its_word_weighs_little_without_a_label_and_much_on_the_difficulty_of_english():
-    goal = targets(
-        [row(0, "fix it", CODE), row(1, "hmm", UNKNOWN), row(2, "corrige-le", CODE), row(3, "2 + 2?", UNKNOWN)]
-    )
-    english, tried = np.array([True, True, False, True]), np.array([False, False, False, True])
-    weights = teacher._weights(goal, english, tried)
+    told = replace(row(4, "hello", CHAT), own=True, difficulty=0.1)
+    tried = replace(row(3, "2 + 2?", UNKNOWN), difficulty=0.4)
+    goal = targets([row(0, "fix it", CODE), row(1, "hmm", UNKNOWN), row(2, "corrige-le", CODE), tried, told])
+    weights = teacher._weights(goal, np.arange(5) != 2, np.arange(5) == 3)
     assert weights[1, 0] == pytest.approx(teacher.UNLABELLED * HEAD_WEIGHTS[0])
     assert weights[0, 0] > weights[1, 0]
-    each = [teacher.DIFFICULTY_TAUGHT, teacher.DIFFICULTY_TAUGHT, 0, teacher.OUTCOMES_TAUGHT]
+    each = [teacher.DIFFICULTY_TAUGHT, teacher.DIFFICULTY_TAUGHT, 0, teacher.OUTCOMES_TAUGHT, 0]
     assert weights[:, -1] == pytest.approx(HEAD_WEIGHTS[-1] * np.array(each))
