@@ -1,7 +1,7 @@
 """Forecasts whether a small model will fail on a prompt, from the outcomes of prompts that mean something alike.
 
-Too large to ship: it reads MiniLM embeddings and remembers every outcome. Its forecasts teach the
-network, which has too few outcomes to learn difficulty from alone.
+Too large to ship: it reads MiniLM embeddings and remembers every outcome. Its forecasts teach the network, which has
+too few outcomes to learn difficulty from alone.
 """
 
 from __future__ import annotations
