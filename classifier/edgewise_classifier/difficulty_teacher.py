@@ -1,11 +1,14 @@
 """Forecasts whether a small model will fail on a prompt, from the outcomes of prompts that mean something alike.
 
-Too large to ship: it reads MiniLM embeddings and remembers every outcome. Its forecasts teach the network, which has
-too few outcomes to learn difficulty from alone.
+Two things tell: what kind of prompt it is, and, among prompts of a kind, how long it is and how many figures and signs
+it holds. They are fitted apart, so that a benchmark of short questions does not make short questions easy (the
+partially linear model of Robinson, 1988). Too large to ship: it reads MiniLM embeddings and remembers every outcome.
+Its forecasts teach the network, which has too few outcomes to learn difficulty from alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,39 +20,67 @@ FOLDS = 5
 NEIGHBOURS = 60
 _NEARNESS = 8.0  # a neighbour whose cosine is lower by 1 counts e^-8 as much
 _PENALTY = 5.0
+_SHAPE_PENALTY = 200.0
 _LEAST = 0.02  # no forecast is surer than that
 
 
-def forecast(vectors: Array, failed: Array, seed: int) -> npt.NDArray[np.float32]:
+def forecast(vectors: Array, shapes: Array, failed: Array, seed: int) -> npt.NDArray[np.float32]:
     """Log odds that a small model fails on each prompt.
 
-    `vectors`: prompts x WIDTH, unit length. `failed`: the share of small models that failed on each, 0 to 1, or NaN
-    where nobody tried. A prompt with an outcome is judged by what the others say of it; with fewer than FOLDS outcomes
-    nothing is said of any (0).
+    `vectors`: prompts x WIDTH, unit length. `shapes`: prompts x counts of characters, words, digits and the like.
+    `failed`: the share of small models that failed on each, 0 to 1, or NaN where nobody tried. A prompt with an outcome
+    is judged by what the others say of it; with fewer than FOLDS**2 outcomes nothing is said of any (0).
     """
     untried, tried = np.isnan(failed), np.nonzero(~np.isnan(failed))[0]
     share = np.full(len(failed), 0.5)
-    if len(tried) >= FOLDS:
-        share[untried] = _predict(vectors[tried], failed[tried], vectors[untried])
-        folds = np.random.default_rng(seed).permutation(len(tried)) % FOLDS
-        for fold in range(FOLDS):
-            known, asked = tried[folds != fold], tried[folds == fold]
-            share[asked] = _predict(vectors[known], failed[known], vectors[asked])
+    if len(tried) >= FOLDS**2:
+        counts = np.log1p(shapes.astype(float))
+        counts = (counts - counts[tried].mean(0)) / (counts[tried].std(0) + 1e-9)
+        share[untried] = _predict(vectors[tried], counts[tried], failed[tried], vectors[untried], counts[untried])
+        for others, fold in _folds(len(tried), seed):
+            known, asked = tried[others], tried[fold]
+            share[asked] = _predict(vectors[known], counts[known], failed[known], vectors[asked], counts[asked])
     share = share.clip(_LEAST, 1 - _LEAST)
     odds: npt.NDArray[np.float32] = np.log(share / (1 - share)).astype(np.float32)
     return odds
 
 
-def _predict(known: Array, failed: Array, asked: Array) -> Array:
-    """The mean of a ridge regression, which sees what kinds of prompts are hard, and of the nearest neighbours."""
+def _folds(count: int, seed: int) -> Iterator[tuple[Array, Array]]:
+    """Places outside each fold, and in it."""
+    folds = np.random.default_rng(seed).permutation(count) % FOLDS
+    for fold in range(FOLDS):
+        yield np.nonzero(folds != fold)[0], np.nonzero(folds == fold)[0]
+
+
+def _predict(known: Array, known_counts: Array, failed: Array, asked: Array, asked_counts: Array) -> Array:
+    slopes = _slopes(known, known_counts, failed)
+    share: Array = _by_kind(known, failed - known_counts @ slopes, asked) + asked_counts @ slopes
+    return share
+
+
+def _slopes(vectors: Array, counts: Array, failed: Array) -> Array:
+    """How much oftener models fail with each unit of a count, among prompts that mean something alike."""
+    from sklearn.linear_model import Ridge
+
+    both = np.column_stack([failed, counts])
+    usual = np.zeros_like(both)
+    for others, fold in _folds(len(both), 0):
+        usual[fold] = _by_kind(vectors[others], both[others], vectors[fold])
+    rest = both - usual
+    slopes: Array = Ridge(_SHAPE_PENALTY, fit_intercept=False).fit(rest[:, 1:], rest[:, 0]).coef_
+    return slopes
+
+
+def _by_kind(known: Array, values: Array, asked: Array) -> Array:
+    """The mean of a ridge regression, which sees what kinds of prompts there are, and of the nearest neighbours."""
     from sklearn.linear_model import Ridge
     from sklearn.neighbors import KNeighborsRegressor
 
     if not len(asked):
-        return np.zeros(0)
+        return np.zeros((0, *values.shape[1:]))
     neighbours = KNeighborsRegressor(min(NEIGHBOURS, len(known)), weights=_nearness, metric="cosine", algorithm="brute")
     models = (Ridge(_PENALTY), neighbours)
-    mean: Array = np.mean([model.fit(known, failed).predict(asked) for model in models], axis=0)
+    mean: Array = np.mean([model.fit(known, values).predict(asked) for model in models], axis=0)
     return mean
 
 

@@ -80,7 +80,7 @@ def teach(
     failed = np.where(tried & (goal.weights[:, -1] > 0), goal.binary[:, -1], np.nan)
     progress("teacher of difficulty")
     logits[:, -1] = 0
-    logits[read, -1] = forecast(vectors[read], failed[read], seed)
+    logits[read, -1] = forecast(vectors[read], hashed.shapes[read], failed[read], seed)
     return Taught(logits, _weights(goal, english, ~np.isnan(failed)))
 
 
