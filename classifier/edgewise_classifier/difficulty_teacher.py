@@ -8,11 +8,12 @@ Its forecasts teach the network, which has too few outcomes to learn difficulty 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from edgewise_classifier.folds import split
 
 Array = npt.NDArray[Any]
 
@@ -31,30 +32,23 @@ def forecast(vectors: Array, shapes: Array, failed: Array, seed: int) -> npt.NDA
     `failed`: the share of small models that failed on each, 0 to 1, or NaN where nobody tried. A prompt with an outcome
     is judged by what the others say of it; with fewer than FOLDS**2 outcomes nothing is said of any (0).
     """
-    untried, tried = np.isnan(failed), np.nonzero(~np.isnan(failed))[0]
+    untried, tried = np.nonzero(np.isnan(failed))[0], np.nonzero(~np.isnan(failed))[0]
     share = np.full(len(failed), 0.5)
     if len(tried) >= FOLDS**2:
         counts = np.log1p(shapes.astype(float))
         counts = (counts - counts[tried].mean(0)) / (counts[tried].std(0) + 1e-9)
-        share[untried] = _predict(vectors[tried], counts[tried], failed[tried], vectors[untried], counts[untried])
-        for others, fold in _folds(len(tried), seed):
-            known, asked = tried[others], tried[fold]
-            share[asked] = _predict(vectors[known], counts[known], failed[known], vectors[asked], counts[asked])
+        for known, asked in [(tried, untried), *split(tried, FOLDS, seed)]:
+            share[asked] = _predict(vectors, counts, failed, known, asked)
     share = share.clip(_LEAST, 1 - _LEAST)
     odds: npt.NDArray[np.float32] = np.log(share / (1 - share)).astype(np.float32)
     return odds
 
 
-def _folds(count: int, seed: int) -> Iterator[tuple[Array, Array]]:
-    """Places outside each fold, and in it."""
-    folds = np.random.default_rng(seed).permutation(count) % FOLDS
-    for fold in range(FOLDS):
-        yield np.nonzero(folds != fold)[0], np.nonzero(folds == fold)[0]
-
-
-def _predict(known: Array, known_counts: Array, failed: Array, asked: Array, asked_counts: Array) -> Array:
-    slopes = _slopes(known, known_counts, failed)
-    share: Array = _by_kind(known, failed - known_counts @ slopes, asked) + asked_counts @ slopes
+def _predict(vectors: Array, counts: Array, failed: Array, known: Array, asked: Array) -> Array:
+    """What the prompts `known` say of the prompts `asked`."""
+    slopes = _slopes(vectors[known], counts[known], failed[known])
+    share: Array = _by_kind(vectors[known], failed[known] - counts[known] @ slopes, vectors[asked])
+    share += counts[asked] @ slopes
     return share
 
 
@@ -64,8 +58,8 @@ def _slopes(vectors: Array, counts: Array, failed: Array) -> Array:
 
     both = np.column_stack([failed, counts])
     usual = np.zeros_like(both)
-    for others, fold in _folds(len(both), 0):
-        usual[fold] = _by_kind(vectors[others], both[others], vectors[fold])
+    for known, asked in split(np.arange(len(both)), FOLDS, seed=0):
+        usual[asked] = _by_kind(vectors[known], both[known], vectors[asked])
     rest = both - usual
     slopes: Array = Ridge(_SHAPE_PENALTY, fit_intercept=False).fit(rest[:, 1:], rest[:, 0]).coef_
     return slopes

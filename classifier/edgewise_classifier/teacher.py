@@ -23,6 +23,7 @@ from edgewise_classifier.data import OUTCOMES, Row
 from edgewise_classifier.difficulty_teacher import forecast
 from edgewise_classifier.embeddings import WIDTH, embed
 from edgewise_classifier.features import Hashed
+from edgewise_classifier.folds import split
 from edgewise_classifier.linear import fit_linear, identities
 from edgewise_classifier.losses import label_loss
 
@@ -96,10 +97,8 @@ def _soft_targets(
 ) -> Logits:
     meanings, ids = torch.from_numpy(vectors), identities(hashed.hashes)
     out = np.zeros((len(english), core.OUTPUTS), np.float32)
-    folds = np.random.default_rng(seed).permutation(len(order)) % FOLDS
-    for fold in range(FOLDS):
-        progress(f"teacher {fold + 1} of {FOLDS}")
-        known, asked = order[folds != fold], order[folds == fold]
+    for fold, (known, asked) in enumerate(split(order, FOLDS, seed), 1):
+        progress(f"teacher {fold} of {FOLDS}")
         seen = np.concatenate([known, known + len(english)]) if versions > 1 else known
         linear = fit_linear(ids, hashed.offsets, seen, goal, epochs=_LINEAR_EPOCHS, seed=seed)
         meaning = _fit_meaning(meanings, goal, known[english[known]], seed)
