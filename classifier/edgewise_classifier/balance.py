@@ -36,11 +36,12 @@ NOISY = {"donotanswer": 0.3, "evergreen_train_synth": 0.5}
 READ_FOR_RECENCY = frozenset({"nq_open_dev", "timeqa_explicit", "webquestions"})
 """Questions as people type them into a search box, of which we read which ones age."""
 TASK_RULE = Rule(own=3.0, full_rows=300)
+PUBLIC_RULE = Rule(own=1.5, full_rows=4000)
 RULES = {
     "code": TASK_RULE,
-    "recency": Rule(own=1.5, full_rows=4000),
-    "harm": TASK_RULE,
-    "jailbreak": TASK_RULE,
+    "recency": PUBLIC_RULE,
+    "harm": PUBLIC_RULE,
+    "jailbreak": PUBLIC_RULE,
     "pii": Rule(own=2.0, full_rows=600),
 }
 """A head whose public sets are good leans on them more, and on our prompts less, than the task does."""

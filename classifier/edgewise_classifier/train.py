@@ -42,7 +42,7 @@ Progress = Callable[[str], None]
 
 NOT_ASKS = frozenset({"lingua_sentences", "lingua_words", "udhr"})
 TASK_LIMIT = 700
-"""Rows of one source and class that teach the task; more of them teach only the other heads."""
+"""Rows of one source and class that teach the task; more of them teach only the other heads, if they can."""
 ROW_LIMIT = 9000
 ABSTAIN_PRECISION = 0.75
 """The task precision on unseen sources that the abstention threshold is chosen for."""
@@ -99,7 +99,8 @@ def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
     for key in sorted(groups):
         group = groups[key]
         rng.shuffle(group)
-        extra = group[TASK_LIMIT:ROW_LIMIT] if key[2] != UNKNOWN else []
+        _, task, recency = key
+        extra = group[TASK_LIMIT:ROW_LIMIT] if task == UNKNOWN or recency != UNKNOWN else []
         rows += group[:TASK_LIMIT] + [replace(row, task=UNKNOWN) for row in extra]
     if (data / "outcomes").is_dir():
         avoid |= test_outcome_shingles(data)

@@ -85,6 +85,28 @@ def test_rows_teach_unless_they_share_a_run_of_words_with_a_test_row(tmp_path, m
     assert [row.id for row in train.training_rows(tmp_path, tmp_path, 0)] == ["ours-1", "read-1"]
 
 
+def test_a_large_set_teaches_the_task_up_to_a_limit_and_the_other_heads_whole(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from edgewise_classifier import train
+
+    sets = tmp_path / "sets"
+    sets.mkdir()
+    for name, label in (
+        ("unsafe", {"label_safety": "harmful"}),
+        ("ages", {"label_task": "factual", "label_time_sensitive": 1}),
+        ("plain", {"label_task": "factual"}),
+    ):
+        rows = [
+            {"id": f"{name}-{n}", "text": f"{name} {n}", "source": name, "role": "train", "lang": "en", **label}
+            for n in range(5)
+        ]
+        (sets / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    monkeypatch.setattr(train, "TASK_LIMIT", 2)
+    taught = train.training_rows(tmp_path, tmp_path, 0)
+    assert Counter(row.source for row in taught) == {"unsafe": 5, "ages": 5, "plain": 2}
+    assert Counter(row.source for row in taught if row.task != data.UNKNOWN) == {"ages": 2, "plain": 2}
+
+
 def test_variants_keep_labels_and_change_the_last_turn():
     rows = data.load_own()[:50]
     changed = variants(rows, 1)
