@@ -96,10 +96,8 @@ def training_rows(data: Path, own: Path, seed: int) -> list[Row]:
     for row in load_sets(data, "train") + labelled:
         if row.source not in NOT_ASKS and avoid.isdisjoint(shingles(row.text)):
             groups[(row.source, row.task, row.recency)].append(row)
-    for key in sorted(groups):
-        group = groups[key]
+    for (_, task, recency), group in sorted(groups.items()):
         rng.shuffle(group)
-        _, task, recency = key
         extra = group[TASK_LIMIT:ROW_LIMIT] if task == UNKNOWN or recency != UNKNOWN else []
         rows += group[:TASK_LIMIT] + [replace(row, task=UNKNOWN) for row in extra]
     if (data / "outcomes").is_dir():
